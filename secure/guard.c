@@ -1,0 +1,74 @@
+/* secure/guard.c - the cold part of guard.h.
+ *
+ * PROT_NONE guards cost two mappings each and the kernel allows some 65,000 in a process. The budget leaves half of the
+ * limit to the program and its large blocks; guards fall at random places, one for about every chunk once a quarter of
+ * the budget is gone, because an attacker who knows which page has none simply takes that one.
+ */
+#include "secure/guard.h"
+
+#include "base/atomic.h"
+#include "os/os.h"
+#include "random/random.h"
+#include "stats.h"
+
+#if MOAT_SECURE_GUARD_PAGES
+
+static enum os_guard_way way;
+static size_t protect_budget; /* guards by PROT_NONE that may still be placed */
+static size_t protect_sparse; /* below this many left, only one place in a chunk's number gets one */
+
+void sec_guard_start(void *probe_page, bool may_advise, bool may_protect)
+{
+    if (may_advise && os_guard_probe(probe_page)) {
+        way = OS_GUARD_ADVISE;
+        return;
+    }
+    way = may_protect ? OS_GUARD_PROTECT : OS_GUARD_NONE;
+    protect_budget = os_map_limit() / 4;
+    protect_sparse = protect_budget - protect_budget / 4;
+}
+
+static bool take_from_budget(void)
+{
+    size_t left = atomic_get(&protect_budget);
+    if (left == 0 || (left < protect_sparse && random_below(MOAT_CHUNK_SLICES) != 0))
+        return false;
+    return atomic_cas_acq_rel(&protect_budget, &left, left - 1);
+}
+
+void sec_guard_place(void *place)
+{
+    bool placed = false;
+    if (way == OS_GUARD_ADVISE)
+        placed = os_guard_install(place, MOAT_OS_PAGE) == 0;
+    else if (way == OS_GUARD_PROTECT && take_from_budget())
+        placed = os_protect_none(place, MOAT_OS_PAGE) == 0;
+    stats_add(placed ? STAT_GUARDS_PLACED : STAT_GUARDS_MISSING, 1);
+}
+
+bool sec_guard_purge(void *start, size_t bytes)
+{
+    if (way == OS_GUARD_ADVISE && os_guard_install(start, bytes) == 0)
+        return true;
+    if (os_purge(start, bytes) == 0)
+        return true;
+    stats_add(STAT_PURGES_REFUSED, 1);
+    return false;
+}
+
+bool sec_guard_reopen(void *start, size_t bytes)
+{
+    return way != OS_GUARD_ADVISE || os_guard_remove(start, bytes) == 0;
+}
+
+#else
+
+bool sec_guard_purge(void *start, size_t bytes)
+{
+    if (os_purge(start, bytes) == 0)
+        return true;
+    stats_add(STAT_PURGES_REFUSED, 1);
+    return false;
+}
+
+#endif

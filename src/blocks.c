@@ -1,0 +1,252 @@
+/* blocks.c - see blocks.h. This is where a pointer's place decides what it is:
+ *
+ *     outside the open part of the cage   large, or foreign
+ *     page of a heap or an orphan         small; it must be a block's start, then it is local or remote
+ *     run of a medium block               medium; it must be what was handed out
+ *     slice not in use                    stale
+ */
+#include "blocks.h"
+
+#include "base/atomic.h"
+#include "classes.h"
+#include "fast.h"
+#include "large.h"
+#include "medium.h"
+#include "remote.h"
+#include "report.h"
+#include "slices.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum place { PLACE_OUTSIDE, PLACE_SMALL, PLACE_MEDIUM };
+
+/* The C library's own, for foreign=pass. */
+void __libc_free(void *block);
+
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void *pop(struct heap *heap, unsigned class, const char *function)
+{
+    void *block = heap->free[class];
+    heap->free[class] = *(void **)block;
+    if (!hook_allocated(block))
+        blocks_die_of_list(block, function);
+    return block;
+}
+
+void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
+{
+    struct heap *heap = heap_of_thread();
+    void *block = NULL;
+
+    *is_zeroed = false;
+    if (!heap)
+        return no_memory();
+    if (bytes <= MOAT_SMALL_MAX) {
+        unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
+        if (heap->free[class] || heap_refill(heap, class))
+            block = pop(heap, class, function);
+    } else if (bytes <= MOAT_MEDIUM_MAX) {
+        block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
+    } else {
+        block = large_malloc(bytes, MOAT_ALIGN);
+        *is_zeroed = true;
+    }
+    return block ? block : no_memory();
+}
+
+void *blocks_aligned(size_t alignment, size_t bytes, const char *function)
+{
+    struct heap *heap = heap_of_thread();
+    void *block = NULL;
+    bool is_zeroed;
+
+    if (!heap)
+        return no_memory();
+    bytes = max_size(bytes, 1);
+    if (alignment <= MOAT_OS_PAGE && bytes <= MOAT_SMALL_MAX) {
+        unsigned class = class_of_aligned(alignment, bytes);
+        if (class < MOAT_SMALL_CLASSES) {
+            if (heap->free[class] || heap_refill(heap, class))
+                block = pop(heap, class, function);
+            return block ? block : no_memory();
+        }
+    }
+    if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
+        block = medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
+    else
+        block = large_malloc(bytes, max_size(alignment, MOAT_ALIGN));
+    return block ? block : no_memory();
+}
+
+_Noreturn void blocks_die_of_list(const void *block, const char *function)
+{
+    moat_die(KIND_CORRUPTED_FREE_LIST, function, block, DETAIL_CLASS,
+             record_of_slice(slice_of_address(block))->block_bytes);
+}
+
+/* Finds what lies at `block`. Dies for a slice that is not in use and for what is inside a small block. */
+static enum place locate(const void *block, struct record **found, const char *function)
+{
+    size_t slice = slice_of_address(block);
+    if (slice >= atomic_get(&moat_fixed.is.slice_limit))
+        return PLACE_OUTSIDE;
+
+    struct record *page = record_of_slice(slice);
+    uint64_t owner = atomic_get_acquire(&page->owner);
+    if (owner == OWNER_NONE) {
+        if (HOOK_IS_EXACT)
+            moat_die(KIND_STALE_POINTER, function, block, DETAIL_UNKNOWN, 0);
+        return PLACE_OUTSIDE;
+    }
+    if (owner == OWNER_MEDIUM || owner == OWNER_INSIDE) {
+        *found = medium_head(page);
+        return PLACE_MEDIUM;
+    }
+    if (!hook_is_block_start(block, page->reciprocal))
+        moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_CLASS, page->block_bytes);
+    *found = page;
+    return PLACE_SMALL;
+}
+
+static _Noreturn void die_not_live(const struct record *page, const void *block, const char *function)
+{
+    moat_die(hook_was_never_used(block) ? KIND_NEVER_ALLOCATED : KIND_DOUBLE_FREE, function, block, DETAIL_CLASS,
+             page->block_bytes);
+}
+
+/* A pointer that is none of Moat's. Answers if the owner chose that such are left alone. */
+static void meet_foreign(const void *block, const char *function)
+{
+    if (moat_fixed.is.options.foreign == FOREIGN_ENFORCE)
+        moat_die(KIND_FOREIGN_POINTER, function, block, DETAIL_UNKNOWN, 0);
+    report_ignored(function, block);
+    stats_add(STAT_FOREIGN_IGNORED, 1);
+}
+
+void blocks_free(void *block, const char *function)
+{
+    struct record *page;
+
+    if (!block)
+        return;
+    report_park_if_dying();
+    switch (locate(block, &page, function)) {
+    case PLACE_SMALL:
+        if (atomic_get(&page->owner) == moat_self.number)
+            die_not_live(page, block, function);
+        remote_free(page, block, function);
+        return;
+    case PLACE_MEDIUM:
+        medium_free(moat_self.is_torn ? NULL : heap_of_thread(), page, block, function);
+        return;
+    case PLACE_OUTSIDE:
+        break;
+    }
+    if (large_free(block, function))
+        return;
+    if (moat_fixed.is.options.foreign == FOREIGN_PASS)
+        __libc_free(block);
+    else
+        meet_foreign(block, function);
+}
+
+size_t blocks_usable(const void *block, const char *function)
+{
+    struct record *page;
+    size_t usable;
+
+    if (!block)
+        return 0;
+    switch (locate(block, &page, function)) {
+    case PLACE_SMALL:
+        if (!hook_is_live(block))
+            die_not_live(page, block, function);
+        return page->block_bytes;
+    case PLACE_MEDIUM:
+        return medium_usable(page, block, function);
+    case PLACE_OUTSIDE:
+        break;
+    }
+    if (large_usable(block, function, &usable))
+        return usable;
+    meet_foreign(block, function);
+    return 0;
+}
+
+void blocks_check_sized(const void *block, size_t alignment, size_t bytes, const char *function)
+{
+    if (!HOOK_IS_EXACT || !block)
+        return;
+    size_t usable = blocks_usable(block, function);
+    if (usable == 0)
+        return;
+    if (((uintptr_t)block & (alignment - 1)) != 0 || !is_power_of_two(alignment))
+        moat_die(KIND_WRONG_ALIGNMENT, function, block, DETAIL_BYTES, usable);
+    if (!hook_size_fits(bytes, usable))
+        moat_die(KIND_WRONG_SIZE, function, block, DETAIL_BYTES, usable);
+}
+
+void blocks_free_any(void *block, const char *function)
+{
+    if (!heap_try_free(block))
+        blocks_free(block, function);
+}
+
+/* A block for `bytes` that is likely to grow again. */
+static void *malloc_growing(size_t bytes, const char *function)
+{
+    bool is_zeroed;
+    struct heap *heap;
+
+    if (bytes <= MOAT_SMALL_MAX || bytes > MOAT_MEDIUM_MAX || !(heap = heap_of_thread()))
+        return blocks_malloc(bytes, &is_zeroed, function);
+    void *block = medium_malloc_growing(heap, bytes);
+    return block ? block : no_memory();
+}
+
+void *blocks_realloc(void *block, size_t bytes, const char *function)
+{
+    struct record *page = NULL;
+    size_t usable;
+
+    if (locate(block, &page, function) == PLACE_OUTSIDE) {
+        if (!large_usable(block, function, &usable)) {
+            meet_foreign(block, function);
+            return no_memory();
+        }
+        if (bytes > MOAT_MEDIUM_MAX) {
+            void *resized = large_resize(block, bytes);
+            return resized ? resized : no_memory();
+        }
+    } else {
+        usable = blocks_usable(block, function);
+        bool same_kind = (bytes <= MOAT_SMALL_MAX) == (page->class < MOAT_SMALL_CLASSES);
+        if (bytes <= usable && same_kind && (bytes > usable / 2 || usable <= MOAT_CACHE_LINE)) {
+            if (page->class >= MOAT_SMALL_CLASSES)
+                page->requested = bytes;
+            return block;
+        }
+    }
+    bool is_zeroed;
+    void *moved = bytes > usable ? malloc_growing(bytes, function) : blocks_malloc(bytes, &is_zeroed, function);
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, min_size(usable, bytes));
+    blocks_free_any(block, function);
+    return moved;
+}
+
+bool blocks_trim(void)
+{
+    bool any = false;
+    if (!heap_is_empty_heap(moat_self.heap))
+        any = heap_trim(moat_self.heap);
+    return slices_trim() || any;
+}

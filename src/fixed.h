@@ -1,0 +1,48 @@
+/* fixed.h - what is decided at start and only read afterwards, in pages of its own that are read-only.
+ *
+ * Before the start everything is 0: no address is in a cage of 0 slices and every request finds the empty heap, so the
+ * fast paths need no test for it.
+ */
+#ifndef MOAT_FIXED_H
+#define MOAT_FIXED_H
+
+#include "base/config.h"
+#include "base/bits.h"
+
+enum foreign_policy { FOREIGN_ENFORCE, FOREIGN_LEAK, FOREIGN_PASS };
+enum guard_policy { GUARD_AUTO, GUARD_MADVISE, GUARD_MPROTECT, GUARD_OFF };
+
+struct options {
+    size_t cage_bytes; /* 0: as much as the ladder gives */
+    enum foreign_policy foreign;
+    enum guard_policy guards;
+    int report;
+    bool verbose;
+    bool stats;
+};
+
+struct fixed {
+    uintptr_t base;         /* first byte of the cage */
+    size_t slice_limit;     /* slices whose records are open; grows with the frontier */
+    struct record *records; /* of slice 0 */
+    uintptr_t states;       /* the state of address p lies at states + (p >> MOAT_GRANULE_BITS) */
+    size_t slice_count;     /* slices for small and medium blocks */
+    size_t cage_bytes;      /* all of the cage, the area of large blocks included */
+    struct options options;
+    uint8_t class_of[(MOAT_SMALL_MAX + MOAT_ALIGN - 1) / MOAT_ALIGN + 1]; /* by (bytes + 15) / 16 */
+};
+
+union fixed_pages {
+    struct fixed is;
+    unsigned char pages[MOAT_OS_PAGE];
+};
+MOAT_STATIC_ASSERT(sizeof(union fixed_pages) == MOAT_OS_PAGE, "the read-only data is one OS page");
+
+extern union fixed_pages moat_fixed;
+
+/* Opens and seals the page around a change, which one thread makes at a time (LOCK_FIXED is held between). fixed_open
+ * answers false when the system refuses; a refused seal is counted. */
+bool fixed_open(void);
+void fixed_seal(void);
+
+#endif

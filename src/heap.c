@@ -1,0 +1,116 @@
+/* heap.c - thread heaps: birth, refill, end. See heap.h.
+ *
+ * Heap structs are never unmapped, since a thread that is about to wake one may still hold its address; they are used
+ * again with a new number.
+ */
+#include "heap.h"
+
+#include "base/atomic.h"
+#include "cage.h"
+#include "medium.h"
+#include "os/lock.h"
+#include "page.h"
+#include "remote.h"
+#include "report.h"
+#include "start.h"
+#include "stats.h"
+
+struct heap moat_empty_heap;
+MOAT_THREAD struct self moat_self = {.heap = &moat_empty_heap};
+
+static struct heap *pool;
+static uint64_t last_number = OWNER_FIRST_HEAP;
+
+static struct heap *heap_take(void)
+{
+    lock_take(LOCK_HEAPS);
+    struct heap *heap = pool;
+    if (heap)
+        pool = heap->next;
+    uint64_t number = ++last_number;
+    lock_drop(LOCK_HEAPS);
+
+    if (!heap) {
+        heap = meta_allocate(sizeof *heap);
+        if (!heap)
+            return NULL;
+        stats_add(STAT_HEAPS, 1);
+    }
+    heap->number = number;
+    heap_open_woken(heap);
+    return heap;
+}
+
+struct heap *heap_of_thread(void)
+{
+    report_park_if_dying();
+    if (MOAT_UNLIKELY(fork_is_new_child()))
+        fork_settle_child();
+    if (MOAT_LIKELY(!heap_is_empty_heap(moat_self.heap)))
+        return moat_self.heap;
+    if (!moat_start())
+        return NULL;
+
+    struct heap *heap = heap_take();
+    if (!heap)
+        return NULL;
+    moat_self = (struct self){.heap = heap, .number = heap->number};
+    thread_expect_end();
+    return heap;
+}
+
+bool heap_refill(struct heap *heap, unsigned class)
+{
+    for (;;) {
+        if (heap_has_woken(heap))
+            heap_drain_woken(heap);
+        if (page_take_queued(heap, class) || page_carve(heap, class))
+            return true;
+        if (!heap_claim_orphan(heap, class) && !page_open(heap, class))
+            return false;
+    }
+}
+
+void heap_end(struct heap *heap)
+{
+    moat_self = (struct self){.heap = &moat_empty_heap, .is_torn = 1};
+    heap_close_woken(heap);
+    medium_flush(heap);
+    heap_abandon_pages(heap);
+    heap->number = 0;
+
+    lock_take(LOCK_HEAPS);
+    heap->next = pool;
+    pool = heap;
+    lock_drop(LOCK_HEAPS);
+}
+
+void heap_forget_others(void)
+{
+    remote_forget_others(last_number + 1, moat_self.number);
+}
+
+/* Pages that are wholly back but were kept hot. */
+static bool release_empty_pages(struct heap *heap, unsigned class)
+{
+    bool any = false;
+    uint32_t slice = heap->queue[class].head;
+    while (slice != 0) {
+        struct record *page = record_of_slice(slice);
+        slice = page->queue_next;
+        if (page->phase == PAGE_EMPTY)
+            any |= page_release(heap, page);
+    }
+    return any;
+}
+
+bool heap_trim(struct heap *heap)
+{
+    bool any = medium_flush(heap);
+    heap_drain_woken(heap);
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
+        page_return_list(heap, class);
+        any |= release_empty_pages(heap, class);
+    }
+    return any;
+}

@@ -1,0 +1,62 @@
+/* heap.h - a thread's heap: the lists that only its thread touches, and the way to its own.
+ *
+ * Page lists. heap.free[class] is a bare list of blocks of one page; malloc pops it and looks at no record. free pushes
+ * on the page's own list and counts `needed` down. When the wake threshold is back the page joins the tail of its class's
+ * queue; malloc's slow path takes the first page's whole list at once, and `needed` then counts to "page empty", the
+ * second and last event. A page that re-entered at its first free, and at the head, made every malloc slow: 16 ns a pair
+ * in churn against 7.
+ */
+#ifndef MOAT_HEAP_H
+#define MOAT_HEAP_H
+
+#include "record.h"
+
+struct class_queue {
+    uint32_t head, tail; /* pages with blocks to hand out, by record.queue_next */
+    uint32_t owned;      /* all pages of the class, by record.owned_next */
+    uint32_t partial;    /* pages not carved to their end, by record.partial_next; the first one is carved next */
+    uint32_t page_count;
+    uint32_t empty_count; /* of the queued ones */
+};
+
+struct heap {
+    void *free[MOAT_SMALL_CLASSES];
+    uint64_t number; /* 0 while no thread has it */
+    struct class_queue queue[MOAT_SMALL_CLASSES];
+
+    uint32_t medium[MOAT_MEDIUM_CLASSES]; /* free medium blocks kept by this thread, by record.queue_next */
+    size_t medium_bytes;
+
+    struct heap *next; /* LOCK_HEAPS: in the pool of heaps without a thread */
+
+    /* The only word that other threads write: the heap's number and the first page of its woken stack (remote.h). */
+    uint64_t woken MOAT_ALIGNED(MOAT_CACHE_LINE);
+};
+
+struct self {
+    struct heap *heap;  /* never NULL: the empty heap before the thread's first allocation and after its end */
+    uint64_t number;    /* heap->number, so that a free reads one line less */
+    uint32_t is_torn;   /* the thread's end has begun: its frees go the remote way and claim nothing */
+};
+
+extern MOAT_THREAD struct self moat_self;
+/* All lists empty, for ever: what a thread without a heap allocates from. */
+extern struct heap moat_empty_heap;
+
+MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
+{
+    return heap == &moat_empty_heap;
+}
+
+/* The calling thread's heap, made or taken over if it has none; starts Moat first. NULL when there is no memory. */
+struct heap *heap_of_thread(void);
+/* Fills heap.free[class] with at least one block. Answers false when there is no memory. */
+bool heap_refill(struct heap *heap, unsigned class);
+/* Gives everything that the thread holds to others; its heap goes to the pool. */
+void heap_end(struct heap *heap);
+/* In the child of a fork, on the one thread that lives: what the others had is left alone from now on. */
+void heap_forget_others(void);
+/* Gives back what the calling thread holds without need. Answers true if a page was released. */
+bool heap_trim(struct heap *heap);
+
+#endif

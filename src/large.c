@@ -1,0 +1,405 @@
+/* large.c - see large.h. All under LOCK_LARGE, except the clearing and copying of memory.
+ *
+ * Range sizes are rounded like size classes (eight to a doubling), so a resting range fits every later one of its bin.
+ * The bins are queues: what has rested longest is used first, and not before REST_RANGES others rest behind it. That
+ * bound is a count for each size, so a few huge blocks that nobody touched cannot flush the queue of another size.
+ */
+#include "large.h"
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "cage.h"
+#include "os/lock.h"
+#include "os/os.h"
+#include "report.h"
+#include "secure/hooks.h"
+#include "stats.h"
+
+#include <string.h>
+
+enum {
+    REST_RANGES = 64,
+    BINS = 24 * 8,
+    FIRST_BUCKETS = 1024,
+    ENTRIES_AT_ONCE = 256,
+    HUGE_BYTES = 16 << 20, /* from here on huge pages gain more than they cost */
+};
+
+enum large_state { LARGE_UNUSED, LARGE_LIVE, LARGE_RESTING };
+
+struct large {
+    uintptr_t user;    /* what malloc returned */
+    char *start;       /* first byte of the range */
+    size_t opened;     /* usable bytes from start, whole OS pages */
+    size_t range;      /* bytes of addresses */
+    size_t requested;
+    struct large *chain; /* in its bucket */
+    struct large *next;  /* in its bin's queue, or among the unused */
+    enum large_state state;
+    bool is_mapping; /* outside the cage */
+};
+
+static struct {
+    struct large **buckets;
+    size_t bucket_count, entry_count;
+    struct large *unused;
+    uintptr_t next; /* first address of the area that was never used */
+    struct bin {
+        struct large *oldest, *newest;
+        size_t count;
+    } bin[BINS];
+} table;
+
+static size_t bucket_of(uintptr_t user)
+{
+    return (size_t)((user >> MOAT_ALIGN_BITS) * 0x9e3779b97f4a7c15u >> 20) & (table.bucket_count - 1);
+}
+
+static struct large *find(const void *block)
+{
+    if (table.bucket_count == 0)
+        return NULL;
+    for (struct large *large = table.buckets[bucket_of((uintptr_t)block)]; large; large = large->chain)
+        if (large->user == (uintptr_t)block)
+            return large;
+    return NULL;
+}
+
+static void enter(struct large *large)
+{
+    struct large **bucket = &table.buckets[bucket_of(large->user)];
+    large->chain = *bucket;
+    *bucket = large;
+    table.entry_count++;
+}
+
+static void leave(struct large *large)
+{
+    struct large **link = &table.buckets[bucket_of(large->user)];
+    while (*link && *link != large)
+        link = &(*link)->chain;
+    if (*link) {
+        *link = large->chain;
+        table.entry_count--;
+    }
+}
+
+/* Room for one more entry in buckets and entries. */
+static bool make_room(void)
+{
+    if (table.entry_count >= table.bucket_count) {
+        size_t old_count = table.bucket_count;
+        struct large **old = table.buckets;
+        size_t count = old_count ? 2 * old_count : FIRST_BUCKETS;
+        struct large **buckets = meta_allocate(count * sizeof(struct large *));
+        if (buckets) {
+            table.buckets = buckets;
+            table.bucket_count = count;
+            table.entry_count = 0;
+            for (size_t i = 0; i < old_count; i++) {
+                for (struct large *large = old[i], *next; large; large = next) {
+                    next = large->chain;
+                    enter(large);
+                }
+            }
+        } else if (old_count == 0) {
+            return false;
+        }
+    }
+    if (!table.unused) {
+        struct large *entries = meta_allocate(ENTRIES_AT_ONCE * sizeof *entries);
+        for (size_t i = 0; entries && i < ENTRIES_AT_ONCE; i++) {
+            entries[i].next = table.unused;
+            table.unused = &entries[i];
+        }
+    }
+    return table.unused != NULL;
+}
+
+/* Rounds a range to its bin's size: whole chunks, eight sizes to a doubling. */
+static unsigned bin_of_range(size_t *range)
+{
+    size_t chunks = (*range + MOAT_CHUNK - 1) >> MOAT_CHUNK_BITS;
+    if (chunks > 8) {
+        unsigned top = log2_floor(chunks - 1);
+        size_t step = (size_t)1 << (top - 3);
+        chunks = (chunks + step - 1) & ~(step - 1);
+        *range = chunks << MOAT_CHUNK_BITS;
+        return (top - 2) * 8 + (unsigned)(((chunks - 1) >> (top - 3)) & 7);
+    }
+    *range = chunks << MOAT_CHUNK_BITS;
+    return (unsigned)chunks - 1;
+}
+
+static struct large *take_oldest(struct bin *bin)
+{
+    struct large *large = bin->oldest;
+    bin->oldest = large->next;
+    bin->count--;
+    leave(large);
+    return large;
+}
+
+static struct large *unused_entry(void)
+{
+    struct large *large = table.unused;
+    table.unused = large->next;
+    memset(large, 0, sizeof *large);
+    return large;
+}
+
+static void give_entry_back(struct large *large)
+{
+    large->state = LARGE_UNUSED;
+    large->next = table.unused;
+    table.unused = large;
+}
+
+static uintptr_t area_start(void)
+{
+    return moat_fixed.is.base + (moat_fixed.is.slice_count << MOAT_SLICE_BITS);
+}
+
+bool large_area_has(const void *address)
+{
+    size_t area = moat_fixed.is.cage_bytes - (moat_fixed.is.slice_count << MOAT_SLICE_BITS);
+    return (uintptr_t)address - area_start() < area;
+}
+
+/* Addresses in the cage for a range of `bytes`, aligned to `alignment`. NULL when there are none. */
+static struct large *take_range(size_t bytes, size_t alignment)
+{
+    unsigned index = bin_of_range(&bytes);
+    struct bin *bin = index < BINS ? &table.bin[index] : NULL;
+    uintptr_t area_end = moat_fixed.is.base + moat_fixed.is.cage_bytes;
+
+    if (!cage_has_large_area() || !bin)
+        return NULL;
+    if (bin->count > REST_RANGES && alignment <= MOAT_CHUNK)
+        return take_oldest(bin);
+    if (table.next == 0)
+        table.next = area_start();
+    uintptr_t start = round_up(table.next, max_size(alignment, MOAT_CHUNK));
+    if (start < area_end && bytes < area_end - start) {
+        struct large *large = unused_entry();
+        table.next = start + bytes;
+        large->start = (char *)start;
+        large->range = bytes;
+        return large;
+    }
+    if (bin->count > 0 && alignment <= MOAT_CHUNK) {
+        stats_add(STAT_REUSED_EARLY, 1);
+        return take_oldest(bin);
+    }
+    return NULL;
+}
+
+static struct large *map_range(size_t bytes, size_t alignment)
+{
+    size_t room = bytes + (alignment > MOAT_OS_PAGE ? alignment : 0);
+    char *start = os_reserve(room);
+    if (!start)
+        return NULL;
+    char *aligned = (char *)round_up((uintptr_t)start, max_size(alignment, MOAT_OS_PAGE));
+    if (aligned > start)
+        os_unmap(start, (size_t)(aligned - start));
+    if (start + room > aligned + bytes)
+        os_unmap(aligned + bytes, (size_t)(start + room - (aligned + bytes)));
+    struct large *large = unused_entry();
+    large->start = aligned;
+    large->range = bytes;
+    large->is_mapping = true;
+    return large;
+}
+
+static struct large *reserve(size_t bytes, size_t alignment)
+{
+    struct large *large = take_range(bytes, alignment);
+    return large ? large : map_range(bytes, alignment);
+}
+
+/* Gives a range's memory back; any access faults from now on. */
+static void close_range(struct large *large)
+{
+    if (large->opened > 0 && os_rest(large->start, large->opened) != 0) {
+        stats_add(STAT_PURGES_REFUSED, 1);
+        os_purge(large->start, large->opened);
+        os_protect_none(large->start, large->opened);
+    }
+    large->opened = 0;
+}
+
+/* The range goes to the back of its bin; a mapping goes back to the system, and its block is forgotten. */
+static void rest(struct large *large)
+{
+    if (large->is_mapping) {
+        if (large->user)
+            leave(large);
+        if (os_unmap(large->start, large->range) != 0)
+            stats_add(STAT_PURGES_REFUSED, 1);
+        give_entry_back(large);
+        return;
+    }
+    close_range(large);
+    size_t range = large->range;
+    struct bin *bin = &table.bin[bin_of_range(&range)];
+    large->state = LARGE_RESTING;
+    large->next = NULL;
+    if (bin->count++ > 0)
+        bin->newest->next = large;
+    else
+        bin->oldest = large;
+    bin->newest = large;
+}
+
+/* Opens a reserved range for a block and enters it in the table. */
+static bool open_range(struct large *large, size_t bytes, size_t alignment)
+{
+    size_t opened = round_up(bytes, MOAT_OS_PAGE);
+    if (os_open(large->start, opened) != 0)
+        return false;
+    if (opened >= HUGE_BYTES)
+        os_prefer_huge(large->start, opened);
+    large->opened = opened;
+    large->requested = bytes;
+    large->user = (uintptr_t)hook_place(large->start, opened, bytes, alignment);
+    large->state = LARGE_LIVE;
+    enter(large);
+    stats_add(STAT_LARGE_OPENED, 1);
+    return true;
+}
+
+void *large_malloc(size_t bytes, size_t alignment)
+{
+    void *answer = NULL;
+    size_t range;
+
+    if (!checked_add(bytes, 2 * MOAT_OS_PAGE, &range) || range > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2)
+        return NULL;
+    range = round_up(range, MOAT_OS_PAGE);
+    lock_take(LOCK_LARGE);
+    struct large *large = make_room() ? reserve(range, alignment) : NULL;
+    if (large && open_range(large, bytes, alignment))
+        answer = (void *)large->user;
+    else if (large)
+        rest(large);
+    lock_drop(LOCK_LARGE);
+    return answer;
+}
+
+/* Why an address that is no live block's start lies in the area; the process is about to end, so a walk is fine. */
+static _Noreturn void die_of(const void *block, const struct large *found, const char *function)
+{
+    for (size_t i = 0; !found && i < table.bucket_count; i++)
+        for (struct large *large = table.buckets[i]; large; large = large->chain)
+            if ((uintptr_t)block - (uintptr_t)large->start < large->opened)
+                moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_BYTES, large->requested);
+    if (found)
+        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, found->requested);
+    moat_die(KIND_STALE_POINTER, function, block, DETAIL_UNKNOWN, 0);
+}
+
+/* The live block at `block`; NULL if the address is none of Moat's. LOCK_LARGE is held, and kept when this dies. */
+static struct large *live_block(const void *block, const char *function)
+{
+    struct large *large = find(block);
+    if (large && large->state == LARGE_LIVE)
+        return large;
+    if (large || large_area_has(block))
+        die_of(block, large, function);
+    return NULL;
+}
+
+bool large_free(void *block, const char *function)
+{
+    lock_take(LOCK_LARGE);
+    struct large *large = live_block(block, function);
+    if (large) {
+        large->state = LARGE_RESTING;
+        if (!large->is_mapping) {
+            /* Giving memory back takes milliseconds for a large block: not under the lock. */
+            lock_drop(LOCK_LARGE);
+            close_range(large);
+            lock_take(LOCK_LARGE);
+        }
+        rest(large);
+    }
+    lock_drop(LOCK_LARGE);
+    return large != NULL;
+}
+
+bool large_usable(const void *block, const char *function, size_t *usable)
+{
+    lock_take(LOCK_LARGE);
+    const struct large *large = live_block(block, function);
+    if (large)
+        *usable = (size_t)(large->start + large->opened - (const char *)block);
+    lock_drop(LOCK_LARGE);
+    return large != NULL;
+}
+
+/* Shrinks or grows a block where it lies. `opened` is what the new size needs. */
+static bool resize_in_place(struct large *large, size_t opened)
+{
+    if (opened <= large->opened) {
+        if (opened < large->opened && os_rest(large->start + opened, large->opened - opened) == 0)
+            large->opened = opened;
+        return true;
+    }
+    if (opened > large->range - MOAT_OS_PAGE ||
+        os_open(large->start + large->opened, opened - large->opened) != 0)
+        return false;
+    large->opened = opened;
+    return true;
+}
+
+/* Moves a block's pages to a new range with a quarter of room, its place in the OS page kept. NULL: nothing changed. */
+static struct large *move(struct large *old, size_t opened)
+{
+    size_t range = round_up(opened + opened / 4, MOAT_OS_PAGE) + MOAT_OS_PAGE;
+    struct large *large = make_room() ? reserve(range, MOAT_OS_PAGE) : NULL;
+
+    if (!large)
+        return NULL;
+    large->user = 0;
+    large->opened = 0;
+    if (os_open(large->start, opened) != 0) {
+        rest(large);
+        return NULL;
+    }
+    if (os_move(old->start, large->start, old->opened) == 0)
+        old->opened = 0;
+    else if (os_open(large->start, opened) == 0)
+        memcpy(large->start, old->start, old->opened);
+    else
+        opened = 0;
+    if (opened == 0) {
+        rest(large);
+        return NULL;
+    }
+    large->opened = opened;
+    large->user = (uintptr_t)large->start + (old->user - (uintptr_t)old->start);
+    large->state = LARGE_LIVE;
+    enter(large);
+    rest(old);
+    return large;
+}
+
+void *large_resize(void *block, size_t bytes)
+{
+    void *answer = NULL;
+
+    if (bytes > PTRDIFF_MAX / 2)
+        return NULL;
+    lock_take(LOCK_LARGE);
+    struct large *large = live_block(block, "realloc");
+    size_t opened = large ? round_up((size_t)((char *)block - large->start) + bytes, MOAT_OS_PAGE) : 0;
+    if (large && !resize_in_place(large, opened))
+        large = move(large, opened);
+    if (large) {
+        large->requested = bytes;
+        answer = (void *)large->user;
+    }
+    lock_drop(LOCK_LARGE);
+    return answer;
+}

@@ -1,0 +1,25 @@
+/* large.h - blocks above 1 MiB: address ranges of their own, inaccessible from their free on.
+ *
+ * Ranges are whole chunks in the cage's upper half, each ending in at least one OS page that is never opened, so a block
+ * has a guard on both sides in every build. A freed range rests: its memory goes back at once, any access faults, and the
+ * address is used again only after others of its size. Where the cage has no such area, or it is full, blocks get
+ * mappings of their own. A table under one lock knows every block exactly.
+ */
+#ifndef MOAT_LARGE_H
+#define MOAT_LARGE_H
+
+#include "base/compiler.h"
+
+/* Zeroed memory. `alignment` is a power of two. NULL when addresses or memory run out. */
+void *large_malloc(size_t bytes, size_t alignment);
+/* False: `block` lies in no range of Moat's. Dies if it lies in one but is not a live block's start. */
+bool large_free(void *block, const char *function);
+/* Bytes from `block` to its end in *usable. False and dying as large_free. */
+bool large_usable(const void *block, const char *function, size_t *usable);
+/* Makes a live large block `bytes` long (above MOAT_MEDIUM_MAX), moving pages and not bytes where it must move. NULL when
+ * there is no memory: the block is then as it was. */
+void *large_resize(void *block, size_t bytes);
+/* True if the address lies in the cage's area for large blocks. */
+bool large_area_has(const void *address);
+
+#endif

@@ -1,0 +1,125 @@
+/* medium.c - see medium.h.
+ *
+ * A freed block stays dirty with the thread that freed it up to KEEP_BYTES, then goes to the pool of its class
+ * (slices.c), which purges at its own pace.
+ */
+#include "medium.h"
+
+#include "base/atomic.h"
+#include "classes.h"
+#include "report.h"
+#include "secure/hooks.h"
+#include "slices.h"
+#include "stats.h"
+
+enum { KEEP_BYTES = 2 << 20, KEEP_LARGEST = 512 << 10 };
+
+static uint32_t slices_of_class(unsigned class)
+{
+    return (uint32_t)(round_up(class_bytes(class) + HOOK_GUARD_BYTES, MOAT_SLICE) >> MOAT_SLICE_BITS);
+}
+
+static struct record *take(struct heap *heap, unsigned class)
+{
+    uint32_t *kept = &heap->medium[class - MOAT_SMALL_CLASSES];
+    if (*kept) {
+        struct record *page = record_of_slice(*kept);
+        *kept = page->queue_next;
+        heap->medium_bytes -= page->block_bytes;
+        return page;
+    }
+    uint32_t slices = slices_of_class(class);
+    struct record *page = slices_take(class, slices);
+    if (!page)
+        return NULL;
+    if (page->block_bytes == 0) {
+        page->block_bytes = (uint32_t)class_bytes(class);
+        page->class = (uint8_t)class;
+        for (uint32_t i = 1; i < slices; i++) {
+            page[i].head = slice_of_record(page);
+            atomic_set(&page[i].owner, OWNER_INSIDE);
+        }
+        hook_page_opened(page_start(page) + page->block_bytes);
+        hook_carved(page_start(page));
+    }
+    return page;
+}
+
+static void *hand_out(struct record *page, char *block, size_t bytes)
+{
+    if (!hook_allocated(page_start(page)))
+        moat_die(KIND_CORRUPTED_FREE_LIST, "malloc", block, DETAIL_BYTES, page->block_bytes);
+    page->user = (uintptr_t)block;
+    page->requested = bytes;
+    atomic_set_release(&page->owner, OWNER_MEDIUM);
+    return block;
+}
+
+void *medium_malloc(struct heap *heap, size_t bytes, size_t alignment, bool *is_zeroed)
+{
+    struct record *page = take(heap, medium_class_of_bytes(bytes));
+    if (!page)
+        return NULL;
+    *is_zeroed = page->is_zeroed;
+    page->is_zeroed = 0;
+    return hand_out(page, hook_place(page_start(page), page->block_bytes, bytes, alignment), bytes);
+}
+
+void *medium_malloc_growing(struct heap *heap, size_t bytes)
+{
+    size_t room = min_size(bytes + bytes / 4, MOAT_MEDIUM_MAX);
+    struct record *page = take(heap, medium_class_of_bytes(room));
+    if (!page)
+        return NULL;
+    page->is_zeroed = 0;
+    return hand_out(page, page_start(page), bytes);
+}
+
+struct record *medium_head(struct record *page)
+{
+    return atomic_get(&page->owner) == OWNER_INSIDE ? record_of_slice(page->head) : page;
+}
+
+static void check(const struct record *page, const void *block, const char *function)
+{
+    if (page->user != (uintptr_t)block)
+        moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_BYTES, page->requested);
+    if (!hook_is_live(page_start(page)))
+        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
+}
+
+void medium_free(struct heap *heap, struct record *page, void *block, const char *function)
+{
+    check(page, block, function);
+    if (!hook_freed_medium(page_start(page)))
+        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
+
+    if (heap && page->block_bytes <= KEEP_LARGEST && heap->medium_bytes + page->block_bytes <= KEEP_BYTES) {
+        uint32_t *kept = &heap->medium[page->class - MOAT_SMALL_CLASSES];
+        page->queue_next = *kept;
+        *kept = slice_of_record(page);
+        heap->medium_bytes += page->block_bytes;
+        return;
+    }
+    slices_release(page);
+}
+
+size_t medium_usable(const struct record *page, const void *block, const char *function)
+{
+    check(page, block, function);
+    return (size_t)(page_start(page) + page->block_bytes - (const char *)block);
+}
+
+bool medium_flush(struct heap *heap)
+{
+    bool any = heap->medium_bytes != 0;
+    for (unsigned i = 0; i < MOAT_MEDIUM_CLASSES; i++) {
+        while (heap->medium[i]) {
+            struct record *page = record_of_slice(heap->medium[i]);
+            heap->medium[i] = page->queue_next;
+            slices_release(page);
+        }
+    }
+    heap->medium_bytes = 0;
+    return any;
+}

@@ -1,0 +1,268 @@
+/* page.c - see page.h and the head of heap.h.
+ *
+ * What `needed` means: in PAGE_AWAY, threshold - back; in PAGE_QUEUED, capacity - back; in PAGE_EMPTY, 0. Blocks that
+ * were never carved never come back, so a page that is not carved to its end never counts to empty.
+ */
+#include "page.h"
+
+#include "classes.h"
+#include "remote.h"
+#include "report.h"
+#include "secure/hooks.h"
+#include "slices.h"
+#include "stats.h"
+
+enum { CARVE_BYTES = MOAT_OS_PAGE, CARVE_MAX = 64 };
+
+static void queue_append(struct class_queue *queue, struct record *page)
+{
+    uint32_t slice = slice_of_record(page);
+    page->queue_next = 0;
+    page->queue_previous = queue->tail;
+    if (queue->tail)
+        record_of_slice(queue->tail)->queue_next = slice;
+    else
+        queue->head = slice;
+    queue->tail = slice;
+}
+
+static void queue_remove(struct class_queue *queue, struct record *page)
+{
+    if (page->queue_previous)
+        record_of_slice(page->queue_previous)->queue_next = page->queue_next;
+    else
+        queue->head = page->queue_next;
+    if (page->queue_next)
+        record_of_slice(page->queue_next)->queue_previous = page->queue_previous;
+    else
+        queue->tail = page->queue_previous;
+    if (page->phase == PAGE_EMPTY)
+        queue->empty_count--;
+    page->phase = PAGE_AWAY;
+}
+
+static void own(struct class_queue *queue, struct record *page)
+{
+    uint32_t slice = slice_of_record(page);
+    page->owned_previous = 0;
+    page->owned_next = queue->owned;
+    if (queue->owned)
+        record_of_slice(queue->owned)->owned_previous = slice;
+    queue->owned = slice;
+    queue->page_count++;
+    if (page->carved < page->capacity) {
+        page->partial_next = queue->partial;
+        queue->partial = slice;
+    }
+}
+
+struct record *page_open(struct heap *heap, unsigned class)
+{
+    struct record *page = slices_take(class, 1);
+    if (!page)
+        return NULL;
+
+    size_t block = class_bytes(class);
+    size_t capacity = (MOAT_SLICE - HOOK_GUARD_BYTES) / block;
+    if (page->capacity == 0)
+        hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES);
+    page->block_bytes = (uint32_t)block;
+    page->reciprocal = (uint32_t)(((1ull << 32) + block - 1) / block);
+    page->class = (uint8_t)class;
+    page->capacity = (uint16_t)capacity;
+    page->carved = 0;
+    page->threshold = (uint16_t)max_size(1, min_size(capacity / MOAT_WAKE_DIVISOR, MOAT_WAKE_MAX));
+    page->free = NULL;
+    page->phase = PAGE_AWAY;
+    page->needed = page->threshold;
+    own(&heap->queue[class], page);
+    remote_open(page, heap);
+    stats_add(STAT_PAGES_OPENED, 1);
+    return page;
+}
+
+bool page_carve(struct heap *heap, unsigned class)
+{
+    struct class_queue *queue = &heap->queue[class];
+    if (queue->partial == 0)
+        return false;
+
+    struct record *page = record_of_slice(queue->partial);
+    size_t block = page->block_bytes;
+    unsigned count = (unsigned)max_size(1, min_size(CARVE_BYTES / block, CARVE_MAX));
+    count = (unsigned)min_size(count, (size_t)page->capacity - page->carved);
+    char *first = page_start(page) + page->carved * block;
+
+    for (unsigned i = 0; i < count; i++) {
+        char *at = first + i * block;
+        hook_carved(at);
+        *(void **)(void *)at = i + 1 < count ? at + block : NULL;
+    }
+    page->carved = (uint16_t)(page->carved + count);
+    if (page->carved == page->capacity)
+        queue->partial = page->partial_next;
+    heap->free[class] = first;
+    return true;
+}
+
+bool page_take_queued(struct heap *heap, unsigned class)
+{
+    struct class_queue *queue = &heap->queue[class];
+    if (queue->head == 0)
+        return false;
+
+    struct record *page = record_of_slice(queue->head);
+    if (remote_is_waiting(page))
+        remote_collect(page);
+    queue_remove(queue, page);
+    page->needed = page->threshold;
+    heap->free[class] = page->free;
+    page->free = NULL;
+    return true;
+}
+
+unsigned page_back(const struct record *page)
+{
+    switch ((enum page_phase)page->phase) {
+    case PAGE_AWAY:
+        return page->threshold - page->needed;
+    case PAGE_QUEUED:
+        return page->capacity - page->needed;
+    case PAGE_EMPTY:
+        break;
+    }
+    return page->capacity;
+}
+
+/* All blocks are back: the page stays queued while the class has few such, else it goes. */
+static void release_if_many(struct heap *heap, struct record *page)
+{
+    struct class_queue *queue = &heap->queue[page->class];
+    if (queue->empty_count > MOAT_KEEP_EMPTY && queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR)
+        page_release(heap, page);
+}
+
+static void page_emptied(struct heap *heap, struct record *page)
+{
+    page->phase = PAGE_EMPTY;
+    heap->queue[page->class].empty_count++;
+    release_if_many(heap, page);
+}
+
+void page_took_back(struct heap *heap, struct record *page, unsigned count)
+{
+    if (page->phase == PAGE_EMPTY) {
+        release_if_many(heap, page); /* it stood on a woken stack when it became empty */
+        return;
+    }
+    if (page->needed > count) {
+        page->needed -= count;
+        return;
+    }
+    if (page->phase == PAGE_AWAY) {
+        unsigned back = page->threshold - page->needed + count;
+        page->phase = PAGE_QUEUED;
+        page->needed = page->capacity - back;
+        queue_append(&heap->queue[page->class], page);
+    } else {
+        page->needed -= count;
+    }
+    if (page->needed == 0)
+        page_emptied(heap, page);
+}
+
+void page_event(struct heap *heap, struct record *page)
+{
+    page->needed = 1;
+    page_took_back(heap, page, 1);
+}
+
+void page_adopt(struct heap *heap, struct record *page, unsigned back)
+{
+    page->phase = PAGE_AWAY;
+    page->needed = page->threshold;
+    own(&heap->queue[page->class], page);
+    if (back == 0)
+        return;
+    /* Queued whatever the threshold says: the blocks came for somebody who wants them. */
+    page->phase = PAGE_QUEUED;
+    page->needed = page->capacity - back;
+    queue_append(&heap->queue[page->class], page);
+    if (page->needed == 0)
+        page_emptied(heap, page);
+}
+
+static void forget_partial(struct class_queue *queue, struct record *page)
+{
+    uint32_t slice = slice_of_record(page);
+    uint32_t *link = &queue->partial;
+    while (*link != 0 && *link != slice)
+        link = &record_of_slice(*link)->partial_next;
+    if (*link == slice)
+        *link = page->partial_next;
+}
+
+void page_disown(struct heap *heap, struct record *page)
+{
+    struct class_queue *queue = &heap->queue[page->class];
+    if (page->phase != PAGE_AWAY)
+        queue_remove(queue, page);
+    if (page->owned_previous)
+        record_of_slice(page->owned_previous)->owned_next = page->owned_next;
+    else
+        queue->owned = page->owned_next;
+    if (page->owned_next)
+        record_of_slice(page->owned_next)->owned_previous = page->owned_previous;
+    queue->page_count--;
+    if (page->carved < page->capacity)
+        forget_partial(queue, page);
+}
+
+void page_give_up(struct record *page)
+{
+    if (!remote_close(page) || !hook_page_emptied(page_start(page), (size_t)page->capacity * page->block_bytes))
+        moat_die(KIND_CORRUPTED_PAGE, "free", page_start(page), DETAIL_CLASS, page->block_bytes);
+    page->free = NULL;
+    stats_add(STAT_PAGES_RELEASED, 1);
+    slices_release(page);
+}
+
+bool page_release(struct heap *heap, struct record *page)
+{
+    if (!remote_hold_wakes(page))
+        return false;
+    page_disown(heap, page);
+    page_give_up(page);
+    return true;
+}
+
+void page_return_list(struct heap *heap, unsigned class)
+{
+    void *block = heap->free[class];
+    heap->free[class] = NULL;
+    if (!block)
+        return;
+
+    struct record *page = record_of_slice(slice_of_address(block));
+    unsigned count = 0;
+    while (block) {
+        void *next = *(void **)block;
+        *(void **)block = page->free;
+        page->free = block;
+        block = next;
+        count++;
+    }
+    page_took_back(heap, page, count);
+}
+
+bool page_is_valid(const struct record *page)
+{
+    unsigned count = 0;
+    for (void *block = page->free; block && count <= page->capacity; block = *(void **)block) {
+        size_t offset = (size_t)((char *)block - page_start(page));
+        if (offset % page->block_bytes != 0 || offset / page->block_bytes >= page->carved)
+            return false;
+        count++;
+    }
+    return count == page_back(page) && page->carved <= page->capacity;
+}

@@ -1,0 +1,33 @@
+/* page.h - a heap page in its owner's hands: open, carve, take back, queue, release. Owner thread only. */
+#ifndef MOAT_PAGE_H
+#define MOAT_PAGE_H
+
+#include "heap.h"
+
+/* A fresh page of `class` for `heap`. NULL when there is no memory. */
+struct record *page_open(struct heap *heap, unsigned class);
+/* Puts the next fresh blocks of the class's first partial page on heap.free[class], ascending. False: none is left. */
+bool page_carve(struct heap *heap, unsigned class);
+/* Takes the first queued page's whole list to heap.free[class]. False: nothing is queued. */
+bool page_take_queued(struct heap *heap, unsigned class);
+/* Blocks on the page's own list. */
+unsigned page_back(const struct record *page);
+/* `count` blocks were pushed on the page's list at once. The page may be queued, or released, by that. */
+void page_took_back(struct heap *heap, struct record *page, unsigned count);
+/* The fast free counted `needed` down to 0. */
+void page_event(struct heap *heap, struct record *page);
+/* Makes a page that came without an owner one of the heap's; its list has `back` blocks. */
+void page_adopt(struct heap *heap, struct record *page, unsigned back);
+/* Takes the page out of all of the heap's lists. */
+void page_disown(struct heap *heap, struct record *page);
+/* Gives a page, all of whose blocks are back, to the pool of its class. Answers false, and changes nothing, while the
+ * page stands on a woken stack or is on its way there. */
+bool page_release(struct heap *heap, struct record *page);
+/* The page, on nobody's lists, goes to the pool of its class. The caller holds its place on the woken stacks. */
+void page_give_up(struct record *page);
+/* Returns the blocks of heap.free[class] to their page. */
+void page_return_list(struct heap *heap, unsigned class);
+
+bool page_is_valid(const struct record *page);
+
+#endif

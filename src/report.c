@@ -1,0 +1,132 @@
+/* report.c - see report.h.
+ *
+ * Order of the end: the dying flag (so that other threads stop on their slow paths while a write to a full pipe may
+ * block), the line, SIGABRT with its default action restored (a handler of the program could jump out), a trap.
+ */
+#include "report.h"
+
+#include "base/atomic.h"
+#include "base/text.h"
+#include "os/os.h"
+
+static const char *const kind_words[] = {
+    [KIND_DOUBLE_FREE] = "double free",
+    [KIND_INTERIOR_POINTER] = "interior pointer",
+    [KIND_NEVER_ALLOCATED] = "never allocated block",
+    [KIND_STALE_POINTER] = "stale pointer",
+    [KIND_FOREIGN_POINTER] = "foreign pointer",
+    [KIND_WRONG_SIZE] = "wrong size",
+    [KIND_WRONG_ALIGNMENT] = "wrong alignment",
+    [KIND_CORRUPTED_FREE_LIST] = "corrupted free list",
+    [KIND_CORRUPTED_REMOTE_LIST] = "corrupted remote list",
+    [KIND_CORRUPTED_PAGE] = "corrupted page",
+    [KIND_OUT_OF_MEMORY] = "out of memory",
+};
+
+static int descriptor = 2;
+static uint64_t descriptor_identity; /* 0: not known, write anyway */
+static uint32_t dying_thread;
+
+static void put(const struct text *text)
+{
+    if (descriptor_identity == 0 || os_file_identity(descriptor) == descriptor_identity)
+        os_write(descriptor, text->line, text->used);
+}
+
+static void add_place(struct text *text, enum kind kind, const char *function, const void *address)
+{
+    text_start(text);
+    text_add(text, "moat: ");
+    text_add(text, kind_words[kind]);
+    text_add(text, " in ");
+    text_add(text, function);
+    text_add(text, "(): ");
+    text_add_hex(text, (uintptr_t)address);
+}
+
+void moat_die(enum kind kind, const char *function, const void *address, enum detail detail, size_t bytes)
+{
+    uint32_t self = os_thread_id();
+    uint32_t first = 0;
+
+    if (!atomic_cas_strict(&dying_thread, &first, self) && first != self)
+        report_park_if_dying();
+
+    struct text text;
+    add_place(&text, kind, function, address);
+    if (detail == DETAIL_CLASS) {
+        text_add(&text, " (class ");
+        text_add_number(&text, bytes);
+        text_add(&text, ")");
+    } else if (detail == DETAIL_BYTES) {
+        text_add(&text, " (");
+        text_add_number(&text, bytes);
+        text_add(&text, " bytes)");
+    } else {
+        text_add(&text, " (unknown)");
+    }
+    text_add(&text, ", thread ");
+    text_add_number(&text, self);
+    text_end(&text);
+    put(&text);
+    os_abort();
+}
+
+void report_line(const char *words, const char *more)
+{
+    struct text text;
+    text_start(&text);
+    text_add(&text, "moat: ");
+    text_add(&text, words);
+    text_add(&text, more);
+    text_end(&text);
+    put(&text);
+}
+
+void report_number(const char *words, uint64_t number)
+{
+    struct text text;
+    text_start(&text);
+    text_add(&text, "moat: ");
+    text_add(&text, words);
+    text_add_number(&text, number);
+    text_end(&text);
+    put(&text);
+}
+
+void report_option(const char *key, const char *value, const char *more)
+{
+    struct text text;
+    text_start(&text);
+    text_add(&text, "moat: option ");
+    text_add(&text, key);
+    text_add(&text, "=");
+    text_add(&text, value);
+    text_add(&text, ": ");
+    text_add(&text, more);
+    text_end(&text);
+    put(&text);
+}
+
+void report_ignored(const char *function, const void *address)
+{
+    struct text text;
+    add_place(&text, KIND_FOREIGN_POINTER, function, address);
+    text_add(&text, ", ignored");
+    text_end(&text);
+    put(&text);
+}
+
+void report_start(int report_descriptor)
+{
+    descriptor = report_descriptor;
+    descriptor_identity = os_file_identity(report_descriptor);
+}
+
+/* The thread waits for the end of the process, which the dying one brings: the word never changes again. */
+void report_park_if_dying(void)
+{
+    uint32_t first = atomic_get(&dying_thread);
+    while (first != 0 && first != os_thread_id())
+        os_wait_while(&dying_thread, first);
+}

@@ -1,0 +1,85 @@
+/* start.c - see start.h. The order matters: options first, since they shape the cage; then randomness, which places it;
+ * then the page that the kernel wipes in children, on which guards are probed before anything stands on it.
+ */
+#include "start.h"
+
+#include "base/atomic.h"
+#include "cage.h"
+#include "classes.h"
+#include "heap.h"
+#include "options.h"
+#include "os/lock.h"
+#include "os/os.h"
+#include "random/random.h"
+#include "report.h"
+#include "secure/hooks.h"
+#include "stats.h"
+
+static uint32_t is_started;
+
+/* In a child of fork this reads 0 again. NULL where the kernel cannot wipe. */
+static uint32_t *fork_mark;
+
+static void fill_class_table(void)
+{
+    for (size_t i = 0; i < sizeof moat_fixed.is.class_of; i++)
+        moat_fixed.is.class_of[i] = (uint8_t)class_of_bytes(i * MOAT_ALIGN);
+}
+
+static bool start(void)
+{
+    struct options *options = &moat_fixed.is.options;
+    uint32_t *page = os_map(MOAT_OS_PAGE);
+    if (!page)
+        return false;
+
+    report_start(2);
+    options_default(options);
+    options_read(options);
+    random_start();
+    if (random_is_weak())
+        stats_add(STAT_RANDOM_WEAK, 1);
+    if (!cage_start(options->cage_bytes)) {
+        os_unmap(page, MOAT_OS_PAGE);
+        return false;
+    }
+    fill_class_table();
+    hook_start(page);
+    *page = 1;
+    fork_mark = os_wipe_on_fork(page, MOAT_OS_PAGE) == 0 ? page : NULL;
+    return cage_open_tables(1); /* seals moat_fixed */
+}
+
+static void say_start(void)
+{
+    report_number("started: cage bytes ", moat_fixed.is.cage_bytes);
+    report_line("started: profile ", MOAT_PROFILE);
+}
+
+bool moat_start(void)
+{
+    if (MOAT_LIKELY(atomic_get_acquire(&is_started)))
+        return true;
+    lock_take(LOCK_INIT);
+    if (!is_started && start()) {
+        atomic_set_release(&is_started, 1);
+        if (moat_fixed.is.options.verbose)
+            say_start();
+    }
+    lock_drop(LOCK_INIT);
+    return is_started;
+}
+
+bool fork_is_new_child(void)
+{
+    return fork_mark && atomic_get(fork_mark) == 0;
+}
+
+void fork_settle_child(void)
+{
+    lock_reset_all();
+    if (fork_mark)
+        atomic_set(fork_mark, 1);
+    random_restart();
+    heap_forget_others();
+}

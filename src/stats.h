@@ -1,0 +1,33 @@
+/* stats.h - what is counted: the degraded protections first, since they must never be lost silently. */
+#ifndef MOAT_STATS_H
+#define MOAT_STATS_H
+
+#include "base/compiler.h"
+
+enum stat {
+    STAT_GUARDS_PLACED,     /* guard pages that stand or stood */
+    STAT_GUARDS_MISSING,    /* places where none could be put */
+    STAT_SEALS_REFUSED,     /* times the read-only page stayed writable */
+    STAT_RANDOM_WEAK,       /* keys made without the kernel's generator */
+    STAT_PURGES_REFUSED,    /* ranges whose memory could not be given back */
+    STAT_FOREIGN_IGNORED,   /* foreign pointers left alone */
+    STAT_FREED_INTO_LOST,   /* frees into pages whose thread a fork left behind */
+    STAT_LOST_PAGES,        /* pages that could not be given back to anybody */
+    STAT_REUSED_EARLY,      /* large addresses used again before their rest was over */
+    STAT_OPTIONS_LOWERED,   /* options that lowered a protection */
+    STAT_PAGES_OPENED,
+    STAT_PAGES_RELEASED,
+    STAT_PAGES_ABANDONED,
+    STAT_PAGES_CLAIMED,
+    STAT_PAGES_PURGED,
+    STAT_LARGE_OPENED,
+    STAT_HEAPS,             /* thread heaps made */
+    STAT_COUNT
+};
+
+void stats_add(enum stat stat, uint64_t amount);
+uint64_t stats_get(enum stat stat);
+/* Writes every count that is not 0, and the protections of the build, to the report descriptor. */
+void stats_print(void);
+
+#endif
