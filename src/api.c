@@ -5,6 +5,7 @@
 #include "moat.h"
 
 #include "blocks.h"
+#include "census.h"
 #include "fast.h"
 #include "report.h"
 #include "stats.h"
@@ -26,6 +27,11 @@ static MOAT_COLD void *malloc_corrupted(void *block)
     blocks_die_of_list(block, "malloc");
 }
 
+static MOAT_NOINLINE void *malloc_warm(size_t bytes)
+{
+    return heap_malloc_warm(bytes, malloc_cold, malloc_corrupted);
+}
+
 static MOAT_COLD void free_cold(void *block)
 {
     blocks_free(block, "free");
@@ -33,7 +39,7 @@ static MOAT_COLD void free_cold(void *block)
 
 MOAT_EXPORT void *malloc(size_t bytes)
 {
-    return heap_malloc(bytes, malloc_cold, malloc_corrupted);
+    return heap_malloc(bytes, malloc_warm, malloc_corrupted);
 }
 
 MOAT_EXPORT void free(void *block)
@@ -65,7 +71,7 @@ MOAT_EXPORT void *calloc(size_t count, size_t bytes)
     }
     if (MOAT_UNLIKELY(total > MOAT_SMALL_MAX))
         return calloc_cold(total);
-    void *block = heap_malloc(total, malloc_cold, malloc_corrupted);
+    void *block = heap_malloc(total, malloc_warm, malloc_corrupted);
     if (MOAT_LIKELY(block != NULL))
         memset(block, 0, total);
     return block;
@@ -196,35 +202,49 @@ MOAT_EXPORT int mallopt(int parameter, int value)
     }
 }
 
-static size_t small_bytes_open(void)
+static int clamp(size_t figure)
 {
-    return (size_t)(stats_get(STAT_PAGES_OPENED) - stats_get(STAT_PAGES_RELEASED)) << MOAT_SLICE_BITS;
+    return (int)min_size(figure, INT32_MAX);
 }
 
 MOAT_EXPORT struct mallinfo2 mallinfo2(void)
 {
+    struct census census = census_take();
     struct mallinfo2 info = {0};
-    info.arena = small_bytes_open();
-    info.uordblks = info.arena;
+    info.arena = census.page_bytes;
+    info.ordblks = census.free_blocks;
+    info.hblks = census.large_blocks;
+    info.hblkhd = census.large_bytes;
+    info.uordblks = census.live_bytes;
+    info.fordblks = census.page_bytes - census.live_bytes;
     return info;
 }
 
 MOAT_EXPORT struct mallinfo mallinfo(void)
 {
+    struct mallinfo2 wide = mallinfo2();
     struct mallinfo info = {0};
-    info.arena = (int)min_size(small_bytes_open(), INT32_MAX);
-    info.uordblks = info.arena;
+    info.arena = clamp(wide.arena);
+    info.ordblks = clamp(wide.ordblks);
+    info.hblks = clamp(wide.hblks);
+    info.hblkhd = clamp(wide.hblkhd);
+    info.uordblks = clamp(wide.uordblks);
+    info.fordblks = clamp(wide.fordblks);
     return info;
 }
 
 MOAT_EXPORT int malloc_info(int options, FILE *stream)
 {
-    if (options != 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    fprintf(stream, "<malloc version=\"moat-%d.%d\">\n<system type=\"current\" size=\"%zu\"/>\n</malloc>\n",
-            MOAT_VERSION_MAJOR, MOAT_VERSION_MINOR, small_bytes_open());
+    if (options != 0)
+        return EINVAL;
+    struct census census = census_take();
+    fprintf(stream,
+            "<malloc version=\"moat-%d.%d\">\n"
+            "<pages bytes=\"%zu\" live=\"%zu\" free_blocks=\"%zu\"/>\n"
+            "<large count=\"%zu\" bytes=\"%zu\"/>\n"
+            "</malloc>\n",
+            MOAT_VERSION_MAJOR, MOAT_VERSION_MINOR, census.page_bytes, census.live_bytes, census.free_blocks,
+            census.large_blocks, census.large_bytes);
     return 0;
 }
 

@@ -56,6 +56,11 @@ static MOAT_COLD void *new_corrupted(void *block)
     blocks_die_of_list(block, "operator new");
 }
 
+static MOAT_NOINLINE void *new_warm(size_t bytes)
+{
+    return heap_malloc_warm(bytes, new_cold, new_corrupted);
+}
+
 static MOAT_COLD void delete_cold(void *block)
 {
     blocks_free(block, "operator delete");
@@ -101,7 +106,7 @@ static MOAT_COLD void delete_array_cold(void *block)
 /* operator new(size_t), operator new[](size_t) */
 NEW(_Znwm)
 {
-    return heap_malloc(bytes, new_cold, new_corrupted);
+    return heap_malloc(bytes, new_warm, new_corrupted);
 }
 
 NEW(_Znam)

@@ -22,8 +22,8 @@
 
 enum place { PLACE_OUTSIDE, PLACE_SMALL, PLACE_MEDIUM };
 
-/* The C library's own, for foreign=pass. */
-void __libc_free(void *block);
+/* The C library's own, for foreign=pass; weak, since asking for it would draw its malloc into a static program. */
+__attribute__((weak)) void __libc_free(void *block);
 
 static void *no_memory(void)
 {
@@ -151,7 +151,7 @@ void blocks_free(void *block, const char *function)
     }
     if (large_free(block, function))
         return;
-    if (moat_fixed.is.options.foreign == FOREIGN_PASS)
+    if (moat_fixed.is.options.foreign == FOREIGN_PASS && __libc_free)
         __libc_free(block);
     else
         meet_foreign(block, function);
@@ -187,10 +187,12 @@ void blocks_check_sized(const void *block, size_t alignment, size_t bytes, const
     size_t usable = blocks_usable(block, function);
     if (usable == 0)
         return;
+    struct record *page;
+    enum detail detail = locate(block, &page, function) == PLACE_SMALL ? DETAIL_CLASS : DETAIL_BYTES;
     if (((uintptr_t)block & (alignment - 1)) != 0 || !is_power_of_two(alignment))
-        moat_die(KIND_WRONG_ALIGNMENT, function, block, DETAIL_BYTES, usable);
+        moat_die(KIND_WRONG_ALIGNMENT, function, block, detail, usable);
     if (!hook_size_fits(bytes, usable))
-        moat_die(KIND_WRONG_SIZE, function, block, DETAIL_BYTES, usable);
+        moat_die(KIND_WRONG_SIZE, function, block, detail, usable);
 }
 
 void blocks_free_any(void *block, const char *function)

@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "heap.h"
 #include "page.h"
+#include "remote.h"
 #include "secure/hooks.h"
 
 MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corrupted)(void *))
@@ -25,6 +26,25 @@ MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corru
 
     /* Off the list first: a signal handler that allocates here may die, but never gets a block twice. */
     *list = *(void **)block;
+    if (MOAT_UNLIKELY(!hook_allocated(block)))
+        return corrupted(block);
+    return block;
+}
+
+/* The warm half of malloc: the class's list is used up and a page waits with more. `cold` is for everything else. */
+MOAT_INLINE void *heap_malloc_warm(size_t bytes, void *(*cold)(size_t), void *(*corrupted)(void *))
+{
+    if (bytes > MOAT_SMALL_MAX)
+        return cold(bytes);
+
+    struct heap *heap = moat_self.heap;
+    unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
+    if (MOAT_UNLIKELY(heap_has_woken(heap)))
+        return cold(bytes);
+    void *block = page_take_first(&heap->queue[class]);
+    if (MOAT_UNLIKELY(!block))
+        return cold(bytes);
+    heap->free[class] = *(void **)block;
     if (MOAT_UNLIKELY(!hook_allocated(block)))
         return corrupted(block);
     return block;

@@ -403,3 +403,17 @@ void *large_resize(void *block, size_t bytes)
     lock_drop(LOCK_LARGE);
     return answer;
 }
+
+void large_count(size_t *blocks, size_t *bytes)
+{
+    lock_take(LOCK_LARGE);
+    for (size_t i = 0; i < table.bucket_count; i++) {
+        for (const struct large *large = table.buckets[i]; large; large = large->chain) {
+            if (large->state == LARGE_LIVE) {
+                *blocks += 1;
+                *bytes += large->opened;
+            }
+        }
+    }
+    lock_drop(LOCK_LARGE);
+}

@@ -19,6 +19,8 @@ bool large_usable(const void *block, const char *function, size_t *usable);
 /* Makes a live large block `bytes` long (above MOAT_MEDIUM_MAX), moving pages and not bytes where it must move. NULL when
  * there is no memory: the block is then as it was. */
 void *large_resize(void *block, size_t bytes);
+/* Live blocks and their bytes. */
+void large_count(size_t *blocks, size_t *bytes);
 /* True if the address lies in the cage's area for large blocks. */
 bool large_area_has(const void *address);
 

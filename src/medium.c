@@ -51,6 +51,7 @@ static void *hand_out(struct record *page, char *block, size_t bytes)
         moat_die(KIND_CORRUPTED_FREE_LIST, "malloc", block, DETAIL_BYTES, page->block_bytes);
     page->user = (uintptr_t)block;
     page->requested = bytes;
+    atomic_set(&page->is_handed_out, 1);
     atomic_set_release(&page->owner, OWNER_MEDIUM);
     return block;
 }
@@ -94,6 +95,7 @@ void medium_free(struct heap *heap, struct record *page, void *block, const char
     if (!hook_freed_medium(page_start(page)))
         moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
 
+    atomic_set(&page->is_handed_out, 0);
     if (heap && page->block_bytes <= KEEP_LARGEST && heap->medium_bytes + page->block_bytes <= KEEP_BYTES) {
         uint32_t *kept = &heap->medium[page->class - MOAT_SMALL_CLASSES];
         page->queue_next = *kept;

@@ -28,14 +28,16 @@ static void queue_append(struct class_queue *queue, struct record *page)
 
 static void queue_remove(struct class_queue *queue, struct record *page)
 {
-    if (page->queue_previous)
-        record_of_slice(page->queue_previous)->queue_next = page->queue_next;
+    uint32_t slice = slice_of_record(page);
+    uint32_t previous = queue->head == slice ? 0 : page->queue_previous;
+    if (previous)
+        record_of_slice(previous)->queue_next = page->queue_next;
     else
         queue->head = page->queue_next;
     if (page->queue_next)
-        record_of_slice(page->queue_next)->queue_previous = page->queue_previous;
+        record_of_slice(page->queue_next)->queue_previous = previous;
     else
-        queue->tail = page->queue_previous;
+        queue->tail = previous;
     if (page->phase == PAGE_EMPTY)
         queue->empty_count--;
     page->phase = PAGE_AWAY;
@@ -114,10 +116,7 @@ bool page_take_queued(struct heap *heap, unsigned class)
     struct record *page = record_of_slice(queue->head);
     if (remote_is_waiting(page))
         remote_collect(page);
-    queue_remove(queue, page);
-    page->needed = page->threshold;
-    heap->free[class] = page->free;
-    page->free = NULL;
+    heap->free[class] = page_take_first(queue);
     return true;
 }
 
@@ -173,8 +172,14 @@ void page_took_back(struct heap *heap, struct record *page, unsigned count)
 
 void page_event(struct heap *heap, struct record *page)
 {
-    page->needed = 1;
-    page_took_back(heap, page, 1);
+    if (page->phase == PAGE_AWAY) {
+        page->phase = PAGE_QUEUED;
+        page->needed = (uint32_t)page->capacity - page->threshold;
+        queue_append(&heap->queue[page->class], page);
+        if (MOAT_LIKELY(page->needed != 0))
+            return;
+    }
+    page_emptied(heap, page);
 }
 
 void page_adopt(struct heap *heap, struct record *page, unsigned back)

@@ -55,7 +55,7 @@ struct record {
     uint8_t is_dirty;  /* released or free medium: its memory has not been given back */
     uint8_t is_bound;  /* ever opened: it serves this class for good */
     uint8_t is_zeroed; /* medium: never written since it was opened or purged */
-    uint8_t unused_byte;
+    uint8_t is_handed_out; /* medium: in the program's hands; for figures, the state decides */
     uint32_t head; /* a later slice of a run: the first one */
 
     /* The second line. */

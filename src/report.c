@@ -24,12 +24,12 @@ static const char *const kind_words[] = {
 };
 
 static int descriptor = 2;
-static uint64_t descriptor_identity; /* 0: not known, write anyway */
+static uint64_t descriptor_identity;
 static uint32_t dying_thread;
 
 static void put(const struct text *text)
 {
-    if (descriptor_identity == 0 || os_file_identity(descriptor) == descriptor_identity)
+    if (os_is_stream(descriptor) || os_file_identity(descriptor) == descriptor_identity)
         os_write(descriptor, text->line, text->used);
 }
 

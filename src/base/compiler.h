@@ -10,6 +10,7 @@
 #define MOAT_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define MOAT_INLINE static inline __attribute__((always_inline))
 #define MOAT_COLD __attribute__((cold, noinline))
+#define MOAT_NOINLINE __attribute__((noinline))
 #define MOAT_EXPORT __attribute__((visibility("default")))
 #define MOAT_ALIGNED(n) __attribute__((aligned(n)))
 /* One word in the thread block, reached without a call: the library is loaded at start, never by dlopen. */

@@ -57,6 +57,8 @@ bool os_environment(const char *name, char *value, size_t value_bytes);
 void os_write(int descriptor, const char *text, size_t bytes);
 /* Identity of an open file, to see later whether the descriptor is still the same; 0 when it is closed. */
 uint64_t os_file_identity(int descriptor);
+/* True for what cannot be a program's data: a pipe, a terminal or another character device. */
+bool os_is_stream(int descriptor);
 unsigned os_thread_id(void);
 void os_wait_while(const uint32_t *word, uint32_t value);
 void os_wake(const uint32_t *word, int threads);

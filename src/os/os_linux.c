@@ -241,6 +241,13 @@ uint64_t os_file_identity(int descriptor)
     return ((uint64_t)file.st_dev << 40) ^ (uint64_t)file.st_ino ^ ((uint64_t)(file.st_mode & S_IFMT) << 20) ^ 1;
 }
 
+bool os_is_stream(int descriptor)
+{
+    struct stat file;
+    return os_syscall(SYS_fstat, descriptor, (long)&file, 0, 0, 0, 0) == 0 &&
+           (S_ISFIFO(file.st_mode) || S_ISCHR(file.st_mode));
+}
+
 unsigned os_thread_id(void)
 {
     return (unsigned)os_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
