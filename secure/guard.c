@@ -23,6 +23,7 @@ void sec_guard_start(void *probe_page, bool may_advise, bool may_protect)
         way = OS_GUARD_ADVISE;
         return;
     }
+    os_map_limit_read();
     way = may_protect ? OS_GUARD_PROTECT : OS_GUARD_NONE;
     protect_budget = os_map_limit() / 4;
     protect_sparse = protect_budget - protect_budget / 4;
@@ -54,6 +55,11 @@ bool sec_guard_purge(void *start, size_t bytes)
         return true;
     stats_add(STAT_PURGES_REFUSED, 1);
     return false;
+}
+
+bool sec_guard_may_move(char *end)
+{
+    return way == OS_GUARD_ADVISE && os_guard_install(end - MOAT_OS_PAGE, MOAT_OS_PAGE) == 0;
 }
 
 bool sec_guard_reopen(void *start, size_t bytes)

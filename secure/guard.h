@@ -25,6 +25,10 @@ bool sec_guard_purge(void *start, size_t bytes);
 /* Makes a purged range usable again. False when the system refuses. */
 bool sec_guard_reopen(void *start, size_t bytes);
 
+/* True if the pages of the chunk that ends at `end` may move: a guard can be had there by advice, which the kernel refuses
+ * in locked memory; a move would unlock it. Places the guard at the chunk's end, where one belongs anyway. */
+bool sec_guard_may_move(char *end);
+
 /* Where a medium block begins in its run: as far right as its alignment allows, so that it ends at its guard. */
 MOAT_INLINE char *sec_guard_align(char *start, size_t room, size_t bytes, size_t alignment)
 {
@@ -47,6 +51,13 @@ MOAT_INLINE void sec_guard_place(void *place)
 }
 
 bool sec_guard_purge(void *start, size_t bytes);
+
+/* Without guards nothing tells locked memory from other: nothing moves. */
+MOAT_INLINE bool sec_guard_may_move(char *end)
+{
+    (void)end;
+    return false;
+}
 
 MOAT_INLINE bool sec_guard_reopen(void *start, size_t bytes)
 {

@@ -19,6 +19,7 @@
 enum {
     HOOK_GUARD_BYTES = SEC_GUARD_BYTES,                     /* kept free at the end of every page */
     HOOK_STATE_BYTES_PER_SLICE = SEC_STATE_BYTES_PER_SLICE, /* 0: no states are kept */
+    HOOK_MOVES_CHUNKS = SEC_MOVES_CHUNKS,                   /* an emptied chunk's memory goes to other addresses */
     HOOK_IS_EXACT = SEC_IS_EXACT                            /* every wrong pointer is known as such */
 };
 
@@ -113,6 +114,12 @@ MOAT_INLINE char *hook_place(char *start, size_t room, size_t bytes, size_t alig
 MOAT_INLINE bool hook_purge(void *start, size_t bytes)
 {
     return sec_guard_purge(start, bytes);
+}
+
+/* An emptied chunk: may its memory move? */
+MOAT_INLINE bool hook_may_move(char *chunk_end)
+{
+    return sec_guard_may_move(chunk_end);
 }
 
 MOAT_INLINE bool hook_reopen(void *start, size_t bytes)

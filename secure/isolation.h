@@ -10,6 +10,9 @@
 
 #if MOAT_SECURE_ISOLATION
 
+/* Memory of an emptied chunk may serve another class, but only at another address. */
+enum { SEC_MOVES_CHUNKS = 1 };
+
 /* The pool in which a released page of a small class waits. */
 MOAT_INLINE unsigned sec_pool_of_class(unsigned class)
 {
@@ -17,6 +20,8 @@ MOAT_INLINE unsigned sec_pool_of_class(unsigned class)
 }
 
 #else
+
+enum { SEC_MOVES_CHUNKS = 0 };
 
 MOAT_INLINE unsigned sec_pool_of_class(unsigned class)
 {

@@ -1,7 +1,7 @@
 /* cage.c - the ladder of reservations and the tables.
  *
  * The ladder goes down from 2^44 whatever the errno: emulators, sanitizers and limits each refuse in their own way. Under
- * RLIMIT_AS at most half of what is left is taken, since the program needs addresses too. From 2^36 up half of the cage
+ * RLIMIT_AS the cage takes at most half, since the program needs addresses too. From 2^36 up half of the cage
  * is an area for large blocks; in a smaller one they get mappings of their own.
  */
 #include "cage.h"
@@ -71,7 +71,7 @@ bool cage_start(size_t wish)
 
     for (unsigned bits = LADDER_TOP; bits >= LADDER_BOTTOM; bits--) {
         struct plan plan = plan_of(bits);
-        if (plan.total > most || (wish != 0 && plan.cage > wish && bits > LADDER_BOTTOM))
+        if (plan.cage > most || (wish != 0 && plan.cage > wish && bits > LADDER_BOTTOM))
             continue;
         char *start = os_reserve(plan.total);
         if (start) {

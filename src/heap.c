@@ -12,6 +12,7 @@
 #include "page.h"
 #include "remote.h"
 #include "report.h"
+#include "slices.h"
 #include "start.h"
 #include "stats.h"
 
@@ -61,6 +62,7 @@ struct heap *heap_of_thread(void)
 
 bool heap_refill(struct heap *heap, unsigned class)
 {
+    slices_tick();
     for (;;) {
         if (heap_has_woken(heap))
             heap_drain_woken(heap);

@@ -40,6 +40,7 @@ static struct record *take(struct heap *heap, unsigned class)
             atomic_set(&page[i].owner, OWNER_INSIDE);
         }
         hook_page_opened(page_start(page) + page->block_bytes);
+        page->has_guard = 1;
         hook_carved(page_start(page));
     }
     return page;

@@ -66,8 +66,9 @@ struct record *page_open(struct heap *heap, unsigned class)
 
     size_t block = class_bytes(class);
     size_t capacity = (MOAT_SLICE - HOOK_GUARD_BYTES) / block;
-    if (page->capacity == 0)
+    if (!page->has_guard)
         hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES);
+    page->has_guard = 1;
     page->block_bytes = (uint32_t)block;
     page->reciprocal = (uint32_t)(((1ull << 32) + block - 1) / block);
     page->class = (uint8_t)class;

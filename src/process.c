@@ -8,6 +8,7 @@
 #include "os/os.h"
 #include "fixed.h"
 #include "heap.h"
+#include "slices.h"
 #include "start.h"
 #include "stats.h"
 
@@ -31,6 +32,7 @@ void thread_expect_end(void)
 
 static void fork_prepare(void)
 {
+    slices_before_fork();
     lock_take_all();
 }
 

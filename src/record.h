@@ -31,6 +31,13 @@ enum page_phase {
     PAGE_EMPTY   /* queued, and all its blocks are back */
 };
 
+enum page_contents {
+    CONTENTS_NONE,   /* fresh: reads zero */
+    CONTENTS_OWN,    /* what blocks of its class left there */
+    CONTENTS_OTHER,  /* what another class left there: cleared before use */
+    CONTENTS_PURGED, /* no memory, and it may fault: reopened before use */
+};
+
 struct record {
     uint64_t owner;
 
@@ -52,9 +59,9 @@ struct record {
     uint8_t class;
     uint8_t phase; /* owner: enum page_phase */
 
-    uint8_t is_dirty;  /* released or free medium: its memory has not been given back */
-    uint8_t is_bound;  /* ever opened: it serves this class for good */
-    uint8_t is_zeroed; /* medium: never written since it was opened or purged */
+    uint8_t contents;      /* LOCK_SLICES, while released: enum page_contents */
+    uint8_t has_guard;     /* LOCK_SLICES: the guard behind its blocks stands */
+    uint8_t is_zeroed;     /* medium: never written since it was opened or purged */
     uint8_t is_handed_out; /* medium: in the program's hands; for figures, the state decides */
     uint32_t head; /* a later slice of a run: the first one */
 
@@ -69,6 +76,11 @@ struct record {
     uint32_t run_slices;     /* of the page: 1, or a medium block's */
     uintptr_t user;          /* medium: what malloc returned */
     size_t requested;        /* medium: bytes asked for */
+    uint32_t idle_since_ms;  /* LOCK_SLICES: when it was released, or its chunk emptied */
+    uint8_t chunk_in_use;    /* LOCK_SLICES, in a chunk's first record: slices in use, */
+    uint8_t chunk_taken;     /* slices ever taken since its memory came, */
+    uint8_t chunk_class;     /* class it serves whole, plus 1; 0 for a shared chunk, */
+    uint8_t chunk_is_moved;  /* its memory came from another address */
 } MOAT_ALIGNED(2 * MOAT_CACHE_LINE);
 
 MOAT_STATIC_ASSERT(sizeof(struct record) == 2 * MOAT_CACHE_LINE, "a record is two cache lines");

@@ -5,27 +5,39 @@
  */
 #include "slices.h"
 
+#include "base/atomic.h"
 #include "cage.h"
+#include "chunks.h"
 #include "classes.h"
 #include "os/lock.h"
 #include "os/os.h"
 #include "secure/hooks.h"
 #include "stats.h"
 
+#include <string.h>
+
 enum {
-    KEEP_SLICES = 16,        /* a pool keeps this many hot, 1 MiB, */
-    KEEP_DIVISOR = 8,        /* or this part of its class */
-    PURGES_PER_MS = 1,       /* 64 MiB a second at most, */
-    PURGES_AT_ONCE = 64,     /* saved up to 4 MiB */
-    FIRST_OPEN = 8,          /* slices opened at start: 512 KiB */
+    KEEP_SLICES = 16, /* a pool keeps this many hot, 1 MiB, */
+    KEEP_DIVISOR = 8, /* or this part of its class, */
+    KEEP_IDLE = 2,    /* and this many when they are idle for */
+    IDLE_MS = 500,
+    PURGES_PER_MS = 1,   /* 64 MiB a second under pressure, */
+    PURGES_AT_ONCE = 64, /* saved up to 4 MiB, and at most this many a tick */
+    CHUNKS_AT_ONCE = 4,
+    TICK_MS = 10,
+    FIRST_OPEN = 8, /* slices of the first chunk opened at start: 512 KiB */
     LONGEST_SHARED_RUN = 16,
 };
 
+struct page_list {
+    uint32_t newest, oldest; /* record.queue_next goes towards older pages */
+    uint32_t count;
+};
+
 struct pool {
-    uint32_t newest, oldest; /* dirty pages by record.queue_next (towards older) and queue_previous */
-    uint32_t clean;          /* purged pages by queue_next */
-    uint32_t dirty_count;
-    uint32_t bound_count; /* slices that were ever handed out for the class */
+    struct page_list dirty; /* newest reused first, oldest purged first */
+    struct page_list clean; /* purged: oldest reused first */
+    uint32_t bound_count;   /* slices that were ever handed out for the class */
 };
 
 struct run {
@@ -35,38 +47,36 @@ struct run {
 
 static struct {
     uint32_t next;   /* first slice that belongs to no chunk yet; a multiple of a chunk's */
-    uint32_t opened; /* slices below are open */
+    uint32_t opened; /* in the first chunk, which is opened in two steps */
     struct run shared, medium;
     struct run run[MOAT_SMALL_CLASSES];
     struct pool pool[MOAT_CLASSES];
-    uint64_t purge_time;
-    uint64_t purges_left;
+    uint64_t purge_time, purges_left;
+    uint64_t next_tick; /* atomic */
 } frontier;
 
-static bool open_to(uint32_t end)
+static char *slice_start(uint32_t slice)
 {
-    if (end <= frontier.opened)
-        return true;
-    uint32_t target = frontier.opened == 0 && end <= FIRST_OPEN ? FIRST_OPEN
-                                                                : (uint32_t)round_up(end, MOAT_CHUNK_SLICES);
-    if (!cage_open_tables(target))
-        return false;
-    size_t bytes = (size_t)(target - frontier.opened) << MOAT_SLICE_BITS;
-    if (os_open((char *)moat_fixed.is.base + ((size_t)frontier.opened << MOAT_SLICE_BITS), bytes) != 0)
-        return false;
-    frontier.opened = target;
-    return true;
+    return (char *)moat_fixed.is.base + ((size_t)slice << MOAT_SLICE_BITS);
 }
 
-/* Gives `run` whole chunks with at least `length` slices. Slice 0 is never used: 0 means none in every list. */
+static bool open_slices(uint32_t first, uint32_t end)
+{
+    return cage_open_tables(end) && os_open(slice_start(first), (size_t)(end - first) << MOAT_SLICE_BITS) == 0;
+}
+
+/* Gives `run` whole open chunks with at least `length` slices. Slice 0 is never used: 0 means none in every list. */
 static bool take_chunks(struct run *run, uint32_t length)
 {
     uint32_t slices = (uint32_t)round_up(length, MOAT_CHUNK_SLICES);
-    if (frontier.next + (size_t)slices > moat_fixed.is.slice_count)
-        return false;
     uint32_t first = frontier.next;
-    frontier.next += slices;
-    if (run->next + run->left == first && run->left > 0) {
+    if (first + (size_t)slices > moat_fixed.is.slice_count)
+        return false;
+    if (first == 0 ? !open_slices(0, FIRST_OPEN) : !open_slices(first, first + slices))
+        return false;
+    frontier.opened = first == 0 ? FIRST_OPEN : frontier.opened;
+    frontier.next = first + slices;
+    if (run->left > 0 && run->next + run->left == first) {
         run->left += slices;
         return true;
     }
@@ -82,18 +92,38 @@ static uint32_t cut(struct run *from, uint32_t length)
         if (!take_chunks(from, length))
             return 0;
     uint32_t first = from->next;
-    if (!open_to(first + length))
-        return 0;
+    if (first < MOAT_CHUNK_SLICES && first + length > frontier.opened) {
+        if (!open_slices(frontier.opened, MOAT_CHUNK_SLICES))
+            return 0;
+        frontier.opened = MOAT_CHUNK_SLICES;
+    }
     from->left -= length;
     from->next += length;
     return first;
 }
 
-static bool refill_run(struct run *run)
+/* The next whole chunk for a class: memory of an emptied one where the build moves such. */
+static bool take_class_chunk(unsigned class, struct run *run)
+{
+    if (!HOOK_MOVES_CHUNKS)
+        return take_chunks(run, MOAT_CHUNK_SLICES);
+    bool has_fresh = frontier.next != 0 && frontier.next + (size_t)MOAT_CHUNK_SLICES <= moat_fixed.is.slice_count;
+    bool took_fresh;
+    uint32_t first = chunks_take(class, has_fresh ? frontier.next : 0, &took_fresh);
+    if (took_fresh)
+        frontier.next += MOAT_CHUNK_SLICES;
+    if (first == 0)
+        return false;
+    run->next = first;
+    run->left = MOAT_CHUNK_SLICES;
+    return true;
+}
+
+static bool refill_run(unsigned class, struct run *run)
 {
     uint32_t length = run->taken == 0 ? 1 : 1u << min_size(run->taken - 1, 8);
     if (length > LONGEST_SHARED_RUN)
-        return take_chunks(run, MOAT_CHUNK_SLICES);
+        return take_class_chunk(class, run);
     uint32_t left = frontier.shared.left;
     if (left > 0 && left < length)
         length = left;
@@ -112,11 +142,9 @@ static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
 
     if (class < MOAT_SMALL_CLASSES) {
         struct run *run = &frontier.run[class];
-        if (run->left == 0 && !refill_run(run))
+        if (run->left == 0 && !refill_run(class, run))
             return NULL;
         first = run->next;
-        if (!open_to(first + 1))
-            return NULL;
         run->left--;
         run->next++;
     } else {
@@ -125,20 +153,33 @@ static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
             return NULL;
     }
     frontier.pool[pool].bound_count += slices;
+    record_of_slice(first)->run_slices = slices;
     return record_of_slice(first);
 }
 
-static void unlink_dirty(struct pool *pool, struct record *page)
+static void list_push(struct page_list *list, struct record *page)
+{
+    page->queue_previous = 0;
+    page->queue_next = list->newest;
+    if (list->newest)
+        record_of_slice(list->newest)->queue_previous = slice_of_record(page);
+    else
+        list->oldest = slice_of_record(page);
+    list->newest = slice_of_record(page);
+    list->count++;
+}
+
+static void list_remove(struct page_list *list, struct record *page)
 {
     if (page->queue_previous)
         record_of_slice(page->queue_previous)->queue_next = page->queue_next;
     else
-        pool->newest = page->queue_next;
+        list->newest = page->queue_next;
     if (page->queue_next)
         record_of_slice(page->queue_next)->queue_previous = page->queue_previous;
     else
-        pool->oldest = page->queue_previous;
-    pool->dirty_count--;
+        list->oldest = page->queue_previous;
+    list->count--;
 }
 
 /* What a purge gives back: the blocks, not the guard behind them. */
@@ -149,52 +190,59 @@ static size_t block_part(const struct record *page)
 
 static void purge(struct pool *pool, struct record *page)
 {
-    unlink_dirty(pool, page);
+    list_remove(&pool->dirty, page);
     if (hook_purge(page_start(page), block_part(page))) {
-        page->is_dirty = 0;
-        page->is_zeroed = 1;
+        page->contents = CONTENTS_PURGED;
         stats_add(STAT_PAGES_PURGED, 1);
     }
-    page->queue_next = pool->clean;
-    pool->clean = slice_of_record(page);
+    list_push(&pool->clean, page);
 }
 
-static struct record *take_released(struct pool *pool)
+/* Makes what a released page's memory holds fit for its next use. */
+static bool make_usable(struct record *page)
 {
-    struct record *page = NULL;
-    if (pool->newest) {
-        page = record_of_slice(pool->newest);
-        unlink_dirty(pool, page);
-    } else if (pool->clean) {
-        page = record_of_slice(pool->clean);
-        if (!page->is_dirty && !hook_reopen(page_start(page), block_part(page)))
-            return NULL;
-        pool->clean = page->queue_next;
-    }
-    return page;
+    if (page->contents == CONTENTS_PURGED && !hook_reopen(page_start(page), block_part(page)))
+        return false;
+    if (page->contents == CONTENTS_OTHER)
+        memset(page_start(page), 0, MOAT_SLICE - HOOK_GUARD_BYTES);
+    page->is_zeroed = page->contents != CONTENTS_OWN;
+    page->contents = CONTENTS_OWN;
+    return true;
+}
+
+static struct record *chunk_of(struct record *page)
+{
+    return record_of_slice(slice_of_record(page) & ~(uint32_t)(MOAT_CHUNK_SLICES - 1));
 }
 
 struct record *slices_take(unsigned class, uint32_t slices)
 {
-    unsigned pool = class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class;
+    struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
+    struct record *page = NULL;
 
     lock_take(LOCK_SLICES);
-    struct record *page = take_released(&frontier.pool[pool]);
-    if (!page) {
-        page = take_fresh(class, pool, slices);
-        if (page) {
-            page->is_bound = 1;
-            page->is_zeroed = 1;
-            page->run_slices = slices;
-        }
+    bool is_fresh = false;
+    struct page_list *list = pool->dirty.newest ? &pool->dirty : &pool->clean;
+    if (list->count > 0) {
+        page = record_of_slice(list == &pool->dirty ? list->newest : list->oldest);
+        list_remove(list, page);
+    } else {
+        page = take_fresh(class, (unsigned)(pool - frontier.pool), slices);
+        is_fresh = true;
+    }
+    if (page && !make_usable(page)) {
+        list_push(&pool->clean, page);
+        page = NULL;
+    } else if (page && chunk_of(page)->chunk_class != 0) {
+        chunk_of(page)->chunk_in_use++;
+        chunk_of(page)->chunk_taken = (uint8_t)(chunk_of(page)->chunk_taken + is_fresh);
     }
     lock_drop(LOCK_SLICES);
     return page;
 }
 
-static bool may_purge(void)
+static bool may_purge(uint64_t now)
 {
-    uint64_t now = os_now_ms();
     if (now != frontier.purge_time) {
         uint64_t more = (now - frontier.purge_time) * PURGES_PER_MS + frontier.purges_left;
         frontier.purges_left = more < PURGES_AT_ONCE ? more : PURGES_AT_ONCE;
@@ -208,42 +256,83 @@ static bool may_purge(void)
 
 static bool has_many(const struct pool *pool)
 {
-    return pool->dirty_count > KEEP_SLICES && pool->dirty_count > pool->bound_count / KEEP_DIVISOR;
+    return pool->dirty.count > KEEP_SLICES && pool->dirty.count > pool->bound_count / KEEP_DIVISOR;
+}
+
+/* The chunk's last slice in use came back: all of them leave the pool. */
+static void retire_chunk(struct pool *pool, struct record *first, uint32_t now)
+{
+    for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++)
+        list_remove(first[i].contents == CONTENTS_PURGED ? &pool->clean : &pool->dirty, &first[i]);
+    pool->bound_count -= MOAT_CHUNK_SLICES;
+    chunks_emptied(slice_of_record(first), now);
 }
 
 void slices_release(struct record *page)
 {
     unsigned class = page->class;
     struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
+    uint64_t now = os_now_ms();
 
     lock_take(LOCK_SLICES);
-    page->is_dirty = 1;
+    page->contents = CONTENTS_OWN;
     page->is_zeroed = 0;
-    page->queue_previous = 0;
-    page->queue_next = pool->newest;
-    if (pool->newest)
-        record_of_slice(pool->newest)->queue_previous = slice_of_record(page);
-    else
-        pool->oldest = slice_of_record(page);
-    pool->newest = slice_of_record(page);
-    pool->dirty_count++;
-    while (has_many(pool) && may_purge())
-        purge(pool, record_of_slice(pool->oldest));
+    page->idle_since_ms = (uint32_t)now;
+    list_push(&pool->dirty, page);
+    struct record *chunk = chunk_of(page);
+    if (chunk->chunk_class != 0 && --chunk->chunk_in_use == 0 && chunk->chunk_taken == MOAT_CHUNK_SLICES)
+        retire_chunk(pool, chunk, (uint32_t)now);
+    while (has_many(pool) && may_purge(now))
+        purge(pool, record_of_slice(pool->dirty.oldest));
+    lock_drop(LOCK_SLICES);
+    slices_tick();
+}
+
+static bool is_idle(const struct pool *pool, uint32_t now)
+{
+    return pool->dirty.count > KEEP_IDLE && now - record_of_slice(pool->dirty.oldest)->idle_since_ms >= IDLE_MS;
+}
+
+void slices_tick(void)
+{
+    uint64_t now = os_now_ms();
+    uint64_t due = atomic_get(&frontier.next_tick);
+    if (now < due || !atomic_cas_acq_rel(&frontier.next_tick, &due, now + TICK_MS))
+        return;
+
+    lock_take(LOCK_SLICES);
+    unsigned purges = PURGES_AT_ONCE;
+    for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
+        struct pool *pool = &frontier.pool[class];
+        while (purges > 0 && is_idle(pool, (uint32_t)now)) {
+            purge(pool, record_of_slice(pool->dirty.oldest));
+            purges--;
+        }
+    }
+    bool more = chunks_give_back((uint32_t)now, false, CHUNKS_AT_ONCE) == CHUNKS_AT_ONCE || purges == 0;
+    if (more)
+        atomic_set(&frontier.next_tick, now);
     lock_drop(LOCK_SLICES);
 }
 
 bool slices_trim(void)
 {
-    bool any = false;
-
     lock_take(LOCK_SLICES);
+    bool any = chunks_give_back(0, true, UINT32_MAX) > 0;
     for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
         struct pool *pool = &frontier.pool[class];
-        while (pool->oldest) {
-            purge(pool, record_of_slice(pool->oldest));
+        while (pool->dirty.count > 0) {
+            purge(pool, record_of_slice(pool->dirty.oldest));
             any = true;
         }
     }
     lock_drop(LOCK_SLICES);
     return any;
+}
+
+void slices_before_fork(void)
+{
+    lock_take(LOCK_SLICES);
+    chunks_give_back(0, true, UINT32_MAX);
+    lock_drop(LOCK_SLICES);
 }

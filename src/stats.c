@@ -23,6 +23,9 @@ static const char *const stat_words[STAT_COUNT] = {
     [STAT_PAGES_ABANDONED] = "pages abandoned: ",
     [STAT_PAGES_CLAIMED] = "pages claimed: ",
     [STAT_PAGES_PURGED] = "pages purged: ",
+    [STAT_CHUNKS_MOVED] = "chunks moved: ",
+    [STAT_CHUNKS_RESTED] = "chunks given back: ",
+    [STAT_MOVES_REFUSED] = "chunk moves refused: ",
     [STAT_LARGE_OPENED] = "large blocks opened: ",
     [STAT_HEAPS] = "thread heaps: ",
 };

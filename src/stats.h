@@ -20,6 +20,9 @@ enum stat {
     STAT_PAGES_ABANDONED,
     STAT_PAGES_CLAIMED,
     STAT_PAGES_PURGED,
+    STAT_CHUNKS_MOVED,      /* emptied chunks whose memory went to another address */
+    STAT_CHUNKS_RESTED,     /* emptied chunks whose memory went back */
+    STAT_MOVES_REFUSED,     /* of the latter, those that should have moved */
     STAT_LARGE_OPENED,
     STAT_HEAPS,             /* thread heaps made */
     STAT_COUNT

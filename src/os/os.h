@@ -49,8 +49,9 @@ uint64_t os_now_ms(void);
 size_t os_address_limit(void);
 /* (start) True when the process runs with raised privileges, so that its environment is not to be trusted. */
 bool os_is_privileged(void);
-/* (start) The highest number of mappings that the kernel allows a process. */
+/* The highest number of mappings that the kernel allows a process, read at (start) by os_map_limit_read. */
 size_t os_map_limit(void);
+void os_map_limit_read(void);
 /* (start) The value of an environment variable, also before the C library has set environ; copied to `value`. */
 bool os_environment(const char *name, char *value, size_t value_bytes);
 

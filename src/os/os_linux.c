@@ -196,14 +196,22 @@ static long read_file(const char *path, char *buffer, size_t bytes, long offset)
     return got;
 }
 
+static size_t map_limit = 65530; /* the kernel's default */
+
 size_t os_map_limit(void)
+{
+    return map_limit;
+}
+
+void os_map_limit_read(void)
 {
     char text[32];
     long got = read_file("/proc/sys/vm/max_map_count", text, sizeof text, 0);
     size_t limit = 0;
     for (long i = 0; i < got && text[i] >= '0' && text[i] <= '9'; i++)
         limit = limit * 10 + (size_t)(text[i] - '0');
-    return limit ? limit : 65530; /* the kernel's default */
+    if (limit)
+        map_limit = limit;
 }
 
 bool os_environment(const char *name, char *value, size_t value_bytes)
