@@ -22,6 +22,8 @@ enum {
 };
 
 static struct {
+    char *reservation;
+    size_t reserved;
     char *next; /* free metadata, up to `open` usable, up to `end` reserved */
     char *open;
     char *end;
@@ -75,11 +77,18 @@ bool cage_start(size_t wish)
             continue;
         char *start = os_reserve(plan.total);
         if (start) {
+            cage.reservation = start;
+            cage.reserved = plan.total;
             settle(&plan, start);
             return true;
         }
     }
     return false;
+}
+
+void cage_abandon(void)
+{
+    os_unmap(cage.reservation, cage.reserved);
 }
 
 void *meta_allocate(size_t bytes)

@@ -14,6 +14,9 @@
  * Answers false when not even the smallest fits. */
 bool cage_start(size_t wish);
 
+/* Gives the reservation up again: the start failed. */
+void cage_abandon(void);
+
 /* Memory for the allocator itself: zeroed, page aligned, followed by a guard page, never given back. NULL if none. */
 void *meta_allocate(size_t bytes);
 

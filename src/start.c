@@ -47,7 +47,12 @@ static bool start(void)
     hook_start(page);
     *page = 1;
     fork_mark = os_wipe_on_fork(page, MOAT_OS_PAGE) == 0 ? page : NULL;
-    return cage_open_tables(1); /* seals moat_fixed */
+    if (cage_open_tables(1)) /* seals moat_fixed */
+        return true;
+    cage_abandon();
+    os_unmap(page, MOAT_OS_PAGE);
+    fork_mark = NULL;
+    return false;
 }
 
 static void say_start(void)

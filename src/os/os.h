@@ -32,7 +32,8 @@ int os_move(void *from, void *to, size_t bytes);
 /* Guards without mappings of their own. Install also gives the memory below back. */
 int os_guard_install(void *start, size_t bytes);
 int os_guard_remove(void *start, size_t bytes);
-/* (start) True when os_guard_install was tried on `page`, an open OS page, and an access really faults. */
+/* (start) True when os_guard_install was tried on `page`, an open OS page, and an access really faults.
+ * The page is usable afterwards. */
 bool os_guard_probe(void *page);
 /* Keeps a range out of core dumps; a refusal costs nothing but dump size. */
 void os_hide_from_dumps(void *start, size_t bytes);
