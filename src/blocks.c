@@ -20,6 +20,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { BORROW_CLASSES = 16 };
+
 enum place { PLACE_OUTSIDE, PLACE_SMALL, PLACE_MEDIUM };
 
 /* The C library's own, for foreign=pass; weak, since asking for it would draw its malloc into a static program. */
@@ -40,6 +42,30 @@ static void *pop(struct heap *heap, unsigned class, const char *function)
     return block;
 }
 
+/* No slice is left for the class, as can be in a cage that a limit made small: a block of a larger class that the heap
+ * has at hand, or a mapping of its own. Counted, since an address may so serve another size. */
+static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char *function)
+{
+    unsigned last = class + BORROW_CLASSES < MOAT_SMALL_CLASSES ? class + BORROW_CLASSES : MOAT_SMALL_CLASSES - 1;
+    for (unsigned larger = class + 1; larger <= last; larger++) {
+        if (heap->free[larger] || page_take_queued(heap, larger) || page_carve(heap, larger)) {
+            stats_add(STAT_BORROWED, 1);
+            return pop(heap, larger, function);
+        }
+    }
+    void *block = large_malloc(max_size(bytes, 1), MOAT_ALIGN);
+    if (block)
+        stats_add(STAT_BORROWED, 1);
+    return block;
+}
+
+static void *malloc_small(struct heap *heap, unsigned class, size_t bytes, const char *function)
+{
+    if (heap->free[class] || heap_refill(heap, class))
+        return pop(heap, class, function);
+    return borrow(heap, class, bytes, function);
+}
+
 void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
 {
     struct heap *heap = heap_of_thread();
@@ -49,11 +75,11 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
     if (!heap)
         return no_memory();
     if (bytes <= MOAT_SMALL_MAX) {
-        unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
-        if (heap->free[class] || heap_refill(heap, class))
-            block = pop(heap, class, function);
+        block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
         block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
+        if (!block && (block = large_malloc(bytes, MOAT_ALIGN)))
+            stats_add(STAT_BORROWED, 1);
     } else {
         block = large_malloc(bytes, MOAT_ALIGN);
         *is_zeroed = true;

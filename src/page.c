@@ -134,12 +134,21 @@ unsigned page_back(const struct record *page)
     return page->capacity;
 }
 
-/* All blocks are back: the page stays queued while the class has few such, else it goes. */
+static bool has_many_empty(const struct class_queue *queue)
+{
+    return queue->empty_count > MOAT_KEEP_EMPTY &&
+           queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR;
+}
+
+/* All blocks are back: the page stays queued while the class has few such, else it goes. One that was kept before may go
+ * too: as a class shrinks, so does what it keeps. */
 static void release_if_many(struct heap *heap, struct record *page)
 {
     struct class_queue *queue = &heap->queue[page->class];
-    if (queue->empty_count > MOAT_KEEP_EMPTY && queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR)
+    if (has_many_empty(queue))
         page_release(heap, page);
+    if (has_many_empty(queue) && record_of_slice(queue->head)->phase == PAGE_EMPTY)
+        page_release(heap, record_of_slice(queue->head));
 }
 
 static void page_emptied(struct heap *heap, struct record *page)

@@ -17,6 +17,7 @@ static const char *const stat_words[STAT_COUNT] = {
     [STAT_FREED_INTO_LOST] = "frees into pages lost at a fork: ",
     [STAT_LOST_PAGES] = "pages lost: ",
     [STAT_REUSED_EARLY] = "large addresses reused early: ",
+    [STAT_BORROWED] = "blocks borrowed for want of addresses: ",
     [STAT_OPTIONS_LOWERED] = "options that lower a protection: ",
     [STAT_PAGES_OPENED] = "pages opened: ",
     [STAT_PAGES_RELEASED] = "pages released: ",

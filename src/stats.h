@@ -14,6 +14,7 @@ enum stat {
     STAT_FREED_INTO_LOST,   /* frees into pages whose thread a fork left behind */
     STAT_LOST_PAGES,        /* pages that could not be given back to anybody */
     STAT_REUSED_EARLY,      /* large addresses used again before their rest was over */
+    STAT_BORROWED,          /* blocks from another class's pages or a mapping, for want of addresses */
     STAT_OPTIONS_LOWERED,   /* options that lowered a protection */
     STAT_PAGES_OPENED,
     STAT_PAGES_RELEASED,

@@ -217,9 +217,34 @@ void os_map_limit_read(void)
         map_limit = limit;
 }
 
+/* The environment as the process began with it, for a start before the C library has set environ. */
+static bool first_environment(const char *name, size_t length, char *value, size_t value_bytes)
+{
+    char window[4096];
+    long offset = 0, got;
+
+    while ((got = read_file("/proc/self/environ", window, sizeof window - 1, offset)) > 0) {
+        window[got] = '\0';
+        long end = got;
+        while (end > 0 && window[end - 1] != '\0')
+            end--;
+        for (long at = 0; at < end; at += (long)strlen(window + at) + 1) {
+            if (strncmp(window + at, name, length) == 0 && window[at + (long)length] == '=') {
+                strncpy(value, window + at + length + 1, value_bytes - 1);
+                value[value_bytes - 1] = '\0';
+                return true;
+            }
+        }
+        offset += end > 0 ? end : got; /* an entry longer than the window is none of ours */
+    }
+    return false;
+}
+
 bool os_environment(const char *name, char *value, size_t value_bytes)
 {
     size_t length = strlen(name);
+    if (!environ)
+        return first_environment(name, length, value, value_bytes);
     for (char **entry = environ; entry && *entry; entry++) {
         if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
             strncpy(value, *entry + length + 1, value_bytes - 1);
