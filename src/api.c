@@ -119,7 +119,7 @@ MOAT_EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
 
 MOAT_EXPORT void *memalign(size_t alignment, size_t bytes)
 {
-    if (alignment > PTRDIFF_MAX) {
+    if (alignment > SIZE_MAX / 2 + 1) { /* cannot be rounded up */
         errno = EINVAL;
         return NULL;
     }

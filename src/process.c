@@ -44,7 +44,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
     lock_drop_all();
-    fork_settle_child();
+    fork_enter_child();
 }
 
 __attribute__((constructor(101))) static void load(void)

@@ -17,8 +17,9 @@
 
 static uint32_t is_started;
 
-/* In a child of fork this reads 0 again. NULL where the kernel cannot wipe. */
+/* In a child of fork this reads MARK_WIPED again. NULL where the kernel cannot wipe. */
 static uint32_t *fork_mark;
+enum { MARK_WIPED = 0, MARK_SETTLED = 1, MARK_SETTLING = 2 };
 
 static void fill_class_table(void)
 {
@@ -45,7 +46,7 @@ static bool start(void)
     }
     fill_class_table();
     hook_start(page);
-    *page = 1;
+    *page = MARK_SETTLED;
     fork_mark = os_wipe_on_fork(page, MOAT_OS_PAGE) == 0 ? page : NULL;
     if (cage_open_tables(1)) /* seals moat_fixed */
         return true;
@@ -77,14 +78,37 @@ bool moat_start(void)
 
 bool fork_is_new_child(void)
 {
-    return fork_mark && atomic_get(fork_mark) == 0;
+    return fork_mark && atomic_get(fork_mark) != MARK_SETTLED;
+}
+
+static void settle_child(void)
+{
+    lock_reset_all();
+    if (!is_started)
+        return;
+    random_restart();
+    heap_forget_others();
+}
+
+void fork_enter_child(void)
+{
+    if (fork_mark)
+        atomic_set(fork_mark, MARK_WIPED); /* some emulators say that they wipe and do not */
+    fork_settle_child();
 }
 
 void fork_settle_child(void)
 {
-    lock_reset_all();
-    if (fork_mark)
-        atomic_set(fork_mark, 1);
-    random_restart();
-    heap_forget_others();
+    uint32_t seen = MARK_WIPED;
+
+    if (!fork_mark) {
+        settle_child();
+    } else if (atomic_cas_acq_rel(fork_mark, &seen, MARK_SETTLING)) {
+        settle_child();
+        atomic_set_release(fork_mark, MARK_SETTLED);
+        os_wake(fork_mark, INT32_MAX);
+    } else {
+        while (atomic_get_acquire(fork_mark) == MARK_SETTLING) /* by another thread of a young child */
+            os_wait_while(fork_mark, MARK_SETTLING);
+    }
 }

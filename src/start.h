@@ -10,6 +10,8 @@ bool moat_start(void);
 bool fork_is_new_child(void);
 /* Sets the child right: locks, randomness, heaps of threads that it does not have. */
 void fork_settle_child(void);
+/* The same, for the handler of fork, which knows where it is. */
+void fork_enter_child(void);
 /* The calling thread has a heap: its end must be noticed. */
 void thread_expect_end(void);
 
