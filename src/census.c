@@ -12,7 +12,7 @@ static void count_small(struct census *census, const struct record *page)
     uint32_t needed = atomic_get(&page->needed);
     size_t back = page->owner == OWNER_ORPHAN ? needed
                   : page->phase == PAGE_AWAY  ? page->threshold - needed
-                                              : page->capacity - needed;
+                                              : page->carved - needed;
     back += remote_count(atomic_get(&page->remote));
     back = min_size(back, page->carved);
     census->page_bytes += MOAT_SLICE;

@@ -2,8 +2,8 @@
  *
  * Page lists. heap.free[class] is a bare list of blocks of one page; malloc pops it and looks at no record. free pushes
  * on the page's own list and counts `needed` down. When the wake threshold is back the page joins the tail of its class's
- * queue; malloc's slow path takes the first page's whole list at once, and `needed` then counts to "page empty", the
- * second and last event. A page that re-entered at its first free, and at the head, made every malloc slow: 16 ns a pair
+ * queue; malloc's slow path takes the first page's whole list at once, and `needed` then counts to "all that was carved is back",
+ * the second and last event. A page that re-entered at its first free, and at the head, made every malloc slow: 16 ns a pair
  * in churn against 7.
  */
 #ifndef MOAT_HEAP_H

@@ -1,7 +1,8 @@
 /* page.c - see page.h and the head of heap.h.
  *
- * What `needed` means: in PAGE_AWAY, threshold - back; in PAGE_QUEUED, capacity - back; in PAGE_EMPTY, 0. Blocks that
- * were never carved never come back, so a page that is not carved to its end never counts to empty.
+ * What `needed` means: in PAGE_AWAY, threshold - back; in PAGE_QUEUED, carved - back; in PAGE_EMPTY, 0. Carving more blocks
+ * raises it, so that a page that is not carved to its end can be empty too: a thread that only frees what others
+ * allocated would otherwise collect such pages without end.
  */
 #include "page.h"
 
@@ -102,6 +103,12 @@ bool page_carve(struct heap *heap, unsigned class)
         *(void **)(void *)at = i + 1 < count ? at + block : NULL;
     }
     page->carved = (uint16_t)(page->carved + count);
+    if (page->phase == PAGE_EMPTY) {
+        page->phase = PAGE_QUEUED;
+        queue->empty_count--;
+    }
+    if (page->phase == PAGE_QUEUED)
+        page->needed += count;
     if (page->carved == page->capacity)
         queue->partial = page->partial_next;
     heap->free[class] = first;
@@ -127,11 +134,11 @@ unsigned page_back(const struct record *page)
     case PAGE_AWAY:
         return page->threshold - page->needed;
     case PAGE_QUEUED:
-        return page->capacity - page->needed;
+        return page->carved - page->needed;
     case PAGE_EMPTY:
         break;
     }
-    return page->capacity;
+    return page->carved;
 }
 
 static bool has_many_empty(const struct class_queue *queue)
@@ -171,7 +178,7 @@ void page_took_back(struct heap *heap, struct record *page, unsigned count)
     if (page->phase == PAGE_AWAY) {
         unsigned back = page->threshold - page->needed + count;
         page->phase = PAGE_QUEUED;
-        page->needed = page->capacity - back;
+        page->needed = page->carved - back;
         queue_append(&heap->queue[page->class], page);
     } else {
         page->needed -= count;
@@ -184,7 +191,7 @@ void page_event(struct heap *heap, struct record *page)
 {
     if (page->phase == PAGE_AWAY) {
         page->phase = PAGE_QUEUED;
-        page->needed = (uint32_t)page->capacity - page->threshold;
+        page->needed = (uint32_t)page->carved - page->threshold;
         queue_append(&heap->queue[page->class], page);
         if (MOAT_LIKELY(page->needed != 0))
             return;
@@ -201,7 +208,7 @@ void page_adopt(struct heap *heap, struct record *page, unsigned back)
         return;
     /* Queued whatever the threshold says: the blocks came for somebody who wants them. */
     page->phase = PAGE_QUEUED;
-    page->needed = page->capacity - back;
+    page->needed = page->carved - back;
     queue_append(&heap->queue[page->class], page);
     if (page->needed == 0)
         page_emptied(heap, page);

@@ -28,7 +28,7 @@ enum owner_number {
 enum page_phase {
     PAGE_AWAY,   /* not queued; `needed` counts down to the wake threshold */
     PAGE_QUEUED, /* in its class's queue; `needed` counts down to empty */
-    PAGE_EMPTY   /* queued, and all its blocks are back */
+    PAGE_EMPTY   /* queued, and all its carved blocks are back */
 };
 
 enum page_contents {
