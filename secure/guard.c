@@ -49,12 +49,7 @@ void sec_guard_place(void *place)
 
 bool sec_guard_purge(void *start, size_t bytes)
 {
-    if (way == OS_GUARD_ADVISE && os_guard_install(start, bytes) == 0)
-        return true;
-    if (os_purge(start, bytes) == 0)
-        return true;
-    stats_add(STAT_PURGES_REFUSED, 1);
-    return false;
+    return (way == OS_GUARD_ADVISE && os_guard_install(start, bytes) == 0) || os_purge(start, bytes) == 0;
 }
 
 bool sec_guard_may_move(char *end)
@@ -65,16 +60,6 @@ bool sec_guard_may_move(char *end)
 bool sec_guard_reopen(void *start, size_t bytes)
 {
     return way != OS_GUARD_ADVISE || os_guard_remove(start, bytes) == 0;
-}
-
-#else
-
-bool sec_guard_purge(void *start, size_t bytes)
-{
-    if (os_purge(start, bytes) == 0)
-        return true;
-    stats_add(STAT_PURGES_REFUSED, 1);
-    return false;
 }
 
 #endif

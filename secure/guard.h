@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/config.h"
+#include "os/os.h"
 
 #if MOAT_SECURE_GUARD_PAGES
 
@@ -50,7 +51,10 @@ MOAT_INLINE void sec_guard_place(void *place)
     (void)place;
 }
 
-bool sec_guard_purge(void *start, size_t bytes);
+MOAT_INLINE bool sec_guard_purge(void *start, size_t bytes)
+{
+    return os_purge(start, bytes) == 0;
+}
 
 /* Without guards nothing tells locked memory from other: nothing moves. */
 MOAT_INLINE bool sec_guard_may_move(char *end)

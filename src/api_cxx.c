@@ -72,34 +72,34 @@ static MOAT_COLD void delete_array_cold(void *block)
 }
 
 /* Each operator: its C++ spelling, then its mangled name. */
-#define NEW(name) \
+#define NEW(name)                         \
     MOAT_EXPORT void *name(size_t bytes); \
     void *name(size_t bytes)
-#define NEW_NOTHROW(name) \
+#define NEW_NOTHROW(name)                                            \
     MOAT_EXPORT void *name(size_t bytes, const struct nothrow *tag); \
     void *name(size_t bytes, __attribute__((unused)) const struct nothrow *tag)
-#define NEW_ALIGNED(name) \
+#define NEW_ALIGNED(name)                                   \
     MOAT_EXPORT void *name(size_t bytes, size_t alignment); \
     void *name(size_t bytes, size_t alignment)
-#define NEW_ALIGNED_NOTHROW(name) \
+#define NEW_ALIGNED_NOTHROW(name)                                                      \
     MOAT_EXPORT void *name(size_t bytes, size_t alignment, const struct nothrow *tag); \
     void *name(size_t bytes, size_t alignment, __attribute__((unused)) const struct nothrow *tag)
-#define DELETE(name) \
+#define DELETE(name)                    \
     MOAT_EXPORT void name(void *block); \
     void name(void *block)
-#define DELETE_NOTHROW(name) \
+#define DELETE_NOTHROW(name)                                       \
     MOAT_EXPORT void name(void *block, const struct nothrow *tag); \
     void name(void *block, __attribute__((unused)) const struct nothrow *tag)
-#define DELETE_SIZED(name) \
+#define DELETE_SIZED(name)                            \
     MOAT_EXPORT void name(void *block, size_t bytes); \
     void name(void *block, size_t bytes)
-#define DELETE_ALIGNED(name) \
+#define DELETE_ALIGNED(name)                              \
     MOAT_EXPORT void name(void *block, size_t alignment); \
     void name(void *block, size_t alignment)
-#define DELETE_ALIGNED_NOTHROW(name) \
+#define DELETE_ALIGNED_NOTHROW(name)                                                 \
     MOAT_EXPORT void name(void *block, size_t alignment, const struct nothrow *tag); \
     void name(void *block, size_t alignment, __attribute__((unused)) const struct nothrow *tag)
-#define DELETE_ALIGNED_SIZED(name) \
+#define DELETE_ALIGNED_SIZED(name)                                      \
     MOAT_EXPORT void name(void *block, size_t bytes, size_t alignment); \
     void name(void *block, size_t bytes, size_t alignment)
 

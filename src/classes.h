@@ -25,7 +25,7 @@ MOAT_INLINE unsigned class_of_bytes(size_t bytes)
 MOAT_INLINE size_t class_bytes(unsigned class)
 {
     if (class < 8)
-        return ((size_t)class + 1) * MOAT_ALIGN;
+        return ((size_t) class + 1) * MOAT_ALIGN;
     size_t bytes = (size_t)(9 + class % 8) << (class / 8 + 3);
     return class < MOAT_SMALL_CLASSES ? bytes : round_up(bytes, MOAT_OS_PAGE);
 }

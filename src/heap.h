@@ -34,9 +34,9 @@ struct heap {
 };
 
 struct self {
-    struct heap *heap;  /* never NULL: the empty heap before the thread's first allocation and after its end */
-    uint64_t number;    /* heap->number, so that a free reads one line less */
-    uint32_t is_torn;   /* the thread's end has begun: its frees go the remote way and claim nothing */
+    struct heap *heap; /* never NULL: the empty heap before the thread's first allocation and after its end */
+    uint64_t number;   /* heap->number, so that a free reads one line less */
+    uint32_t is_torn;  /* the thread's end has begun: its frees go the remote way and claim nothing */
 };
 
 extern MOAT_THREAD struct self moat_self;

@@ -28,10 +28,10 @@ enum {
 enum large_state { LARGE_UNUSED, LARGE_LIVE, LARGE_RESTING };
 
 struct large {
-    uintptr_t user;    /* what malloc returned */
-    char *start;       /* first byte of the range */
-    size_t opened;     /* usable bytes from start, whole OS pages */
-    size_t range;      /* bytes of addresses */
+    uintptr_t user; /* what malloc returned */
+    char *start;    /* first byte of the range */
+    size_t opened;  /* usable bytes from start, whole OS pages */
+    size_t range;   /* bytes of addresses */
     size_t requested;
     struct large *chain; /* in its bucket */
     struct large *next;  /* in its bin's queue, or among the unused */
@@ -346,8 +346,7 @@ static bool resize_in_place(struct large *large, size_t opened)
             large->opened = opened;
         return true;
     }
-    if (opened > large->range - MOAT_OS_PAGE ||
-        os_open(large->start + large->opened, opened - large->opened) != 0)
+    if (opened > large->range - MOAT_OS_PAGE || os_open(large->start + large->opened, opened - large->opened) != 0)
         return false;
     large->opened = opened;
     return true;

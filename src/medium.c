@@ -34,7 +34,7 @@ static struct record *take(struct heap *heap, unsigned class)
         return NULL;
     if (page->block_bytes == 0) {
         page->block_bytes = (uint32_t)class_bytes(class);
-        page->class = (uint8_t)class;
+        page->class = (uint8_t) class;
         for (uint32_t i = 1; i < slices; i++) {
             page[i].head = slice_of_record(page);
             atomic_set(&page[i].owner, OWNER_INSIDE);

@@ -49,7 +49,8 @@ static bool parse_size(const char *value, size_t *bytes)
     size_t number = 0;
     const char *digits = value;
     for (; *value >= '0' && *value <= '9'; value++)
-        if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, (size_t)(*value - '0'), &number))
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (size_t)(*value - '0'), &number))
             return false;
     if (value == digits)
         return false;

@@ -38,8 +38,8 @@ bool orphans_add(struct record *page)
 
     lock_take(LOCK_ORPHANS);
     /* Release: the next owner sees lists and states as they are now. */
-    bool given = remote_head(seen) == 0 &&
-                 atomic_cas_acq_rel(&page->remote, &seen, seen & ~(uint64_t)REMOTE_OWNED_BITS);
+    bool given =
+        remote_head(seen) == 0 && atomic_cas_acq_rel(&page->remote, &seen, seen & ~(uint64_t)REMOTE_OWNED_BITS);
     if (given)
         enter(page);
     lock_drop(LOCK_ORPHANS);

@@ -72,7 +72,7 @@ struct record *page_open(struct heap *heap, unsigned class)
     page->has_guard = 1;
     page->block_bytes = (uint32_t)block;
     page->reciprocal = (uint32_t)(((1ull << 32) + block - 1) / block);
-    page->class = (uint8_t)class;
+    page->class = (uint8_t) class;
     page->capacity = (uint16_t)capacity;
     page->carved = 0;
     page->threshold = (uint16_t)max_size(1, min_size(capacity / MOAT_WAKE_DIVISOR, MOAT_WAKE_MAX));
@@ -143,8 +143,7 @@ unsigned page_back(const struct record *page)
 
 static bool has_many_empty(const struct class_queue *queue)
 {
-    return queue->empty_count > MOAT_KEEP_EMPTY &&
-           queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR;
+    return queue->empty_count > MOAT_KEEP_EMPTY && queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR;
 }
 
 /* All blocks are back: the page stays queued while the class has few such, else it goes. One that was kept before may go

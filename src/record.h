@@ -18,10 +18,10 @@
 
 /* Heap numbers begin above these and are never used twice. */
 enum owner_number {
-    OWNER_NONE = 0,      /* not in use: never opened, or released */
-    OWNER_ORPHAN = 1,    /* in use, its thread has ended */
-    OWNER_MEDIUM = 2,    /* one medium block; no thread owns it */
-    OWNER_INSIDE = 3,    /* a later slice of a medium block's run */
+    OWNER_NONE = 0,   /* not in use: never opened, or released */
+    OWNER_ORPHAN = 1, /* in use, its thread has ended */
+    OWNER_MEDIUM = 2, /* one medium block; no thread owns it */
+    OWNER_INSIDE = 3, /* a later slice of a medium block's run */
     OWNER_FIRST_HEAP = 16
 };
 
@@ -63,24 +63,24 @@ struct record {
     uint8_t has_guard;     /* LOCK_SLICES: the guard behind its blocks stands */
     uint8_t is_zeroed;     /* medium: never written since it was opened or purged */
     uint8_t is_handed_out; /* medium: in the program's hands; for figures, the state decides */
-    uint32_t head; /* a later slice of a run: the first one */
+    uint32_t head;         /* a later slice of a run: the first one */
 
     /* The second line. */
-    uint64_t remote;         /* atomic: the remote word, see remote.h */
-    struct heap *waker;      /* atomic: whose woken stack a push may put the page on */
-    uint32_t is_woken;       /* atomic: 1 while the page stands on a woken stack */
-    uint32_t woken_next;     /* the holder of the page's place on the stack */
-    uint32_t orphan_next;    /* LOCK_ORPHANS */
+    uint64_t remote;      /* atomic: the remote word, see remote.h */
+    struct heap *waker;   /* atomic: whose woken stack a push may put the page on */
+    uint32_t is_woken;    /* atomic: 1 while the page stands on a woken stack */
+    uint32_t woken_next;  /* the holder of the page's place on the stack */
+    uint32_t orphan_next; /* LOCK_ORPHANS */
     uint32_t orphan_previous;
-    uint32_t is_listed;      /* LOCK_ORPHANS: stands in the list of orphans */
-    uint32_t run_slices;     /* of the page: 1, or a medium block's */
-    uintptr_t user;          /* medium: what malloc returned */
-    size_t requested;        /* medium: bytes asked for */
-    uint32_t idle_since_ms;  /* LOCK_SLICES: when it was released, or its chunk emptied */
-    uint8_t chunk_in_use;    /* LOCK_SLICES, in a chunk's first record: slices in use, */
-    uint8_t chunk_taken;     /* slices ever taken since its memory came, */
-    uint8_t chunk_class;     /* class it serves whole, plus 1; 0 for a shared chunk, */
-    uint8_t chunk_is_moved;  /* its memory came from another address */
+    uint32_t is_listed;     /* LOCK_ORPHANS: stands in the list of orphans */
+    uint32_t run_slices;    /* of the page: 1, or a medium block's */
+    uintptr_t user;         /* medium: what malloc returned */
+    size_t requested;       /* medium: bytes asked for */
+    uint32_t idle_since_ms; /* LOCK_SLICES: when it was released, or its chunk emptied */
+    uint8_t chunk_in_use;   /* LOCK_SLICES, in a chunk's first record: slices in use, */
+    uint8_t chunk_taken;    /* slices ever taken since its memory came, */
+    uint8_t chunk_class;    /* class it serves whole, plus 1; 0 for a shared chunk, */
+    uint8_t chunk_is_moved; /* its memory came from another address */
 } MOAT_ALIGNED(2 * MOAT_CACHE_LINE);
 
 MOAT_STATIC_ASSERT(sizeof(struct record) == 2 * MOAT_CACHE_LINE, "a record is two cache lines");

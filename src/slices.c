@@ -194,6 +194,8 @@ static void purge(struct pool *pool, struct record *page)
     if (hook_purge(page_start(page), block_part(page))) {
         page->contents = CONTENTS_PURGED;
         stats_add(STAT_PAGES_PURGED, 1);
+    } else {
+        stats_add(STAT_PURGES_REFUSED, 1);
     }
     list_push(&pool->clean, page);
 }

@@ -5,27 +5,27 @@
 #include "base/compiler.h"
 
 enum stat {
-    STAT_GUARDS_PLACED,     /* guard pages that stand or stood */
-    STAT_GUARDS_MISSING,    /* places where none could be put */
-    STAT_SEALS_REFUSED,     /* times the read-only page stayed writable */
-    STAT_RANDOM_WEAK,       /* keys made without the kernel's generator */
-    STAT_PURGES_REFUSED,    /* ranges whose memory could not be given back */
-    STAT_FOREIGN_IGNORED,   /* foreign pointers left alone */
-    STAT_FREED_INTO_LOST,   /* frees into pages whose thread a fork left behind */
-    STAT_LOST_PAGES,        /* pages that could not be given back to anybody */
-    STAT_REUSED_EARLY,      /* large addresses used again before their rest was over */
-    STAT_BORROWED,          /* blocks from another class's pages or a mapping, for want of addresses */
-    STAT_OPTIONS_LOWERED,   /* options that lowered a protection */
+    STAT_GUARDS_PLACED,   /* guard pages that stand or stood */
+    STAT_GUARDS_MISSING,  /* places where none could be put */
+    STAT_SEALS_REFUSED,   /* times the read-only page stayed writable */
+    STAT_RANDOM_WEAK,     /* keys made without the kernel's generator */
+    STAT_PURGES_REFUSED,  /* ranges whose memory could not be given back */
+    STAT_FOREIGN_IGNORED, /* foreign pointers left alone */
+    STAT_FREED_INTO_LOST, /* frees into pages whose thread a fork left behind */
+    STAT_LOST_PAGES,      /* pages that could not be given back to anybody */
+    STAT_REUSED_EARLY,    /* large addresses used again before their rest was over */
+    STAT_BORROWED,        /* blocks from another class's pages or a mapping, for want of addresses */
+    STAT_OPTIONS_LOWERED, /* options that lowered a protection */
     STAT_PAGES_OPENED,
     STAT_PAGES_RELEASED,
     STAT_PAGES_ABANDONED,
     STAT_PAGES_CLAIMED,
     STAT_PAGES_PURGED,
-    STAT_CHUNKS_MOVED,      /* emptied chunks whose memory went to another address */
-    STAT_CHUNKS_RESTED,     /* emptied chunks whose memory went back */
-    STAT_MOVES_REFUSED,     /* of the latter, those that should have moved */
+    STAT_CHUNKS_MOVED,  /* emptied chunks whose memory went to another address */
+    STAT_CHUNKS_RESTED, /* emptied chunks whose memory went back */
+    STAT_MOVES_REFUSED, /* of the latter, those that should have moved */
     STAT_LARGE_OPENED,
-    STAT_HEAPS,             /* thread heaps made */
+    STAT_HEAPS, /* thread heaps made */
     STAT_COUNT
 };
 

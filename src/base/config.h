@@ -46,8 +46,8 @@ enum {
     MOAT_ALIGN = 1 << MOAT_ALIGN_BITS,
     MOAT_GRANULE_BITS = 5,
     MOAT_MIN_BLOCK = MOAT_HAS_STATES ? 1 << MOAT_GRANULE_BITS : MOAT_ALIGN,
-    MOAT_SMALL_MAX = 16 * 1024 - 1,   /* the largest small request, bytes */
-    MOAT_MEDIUM_MAX = 1024 * 1024,    /* the largest medium request, bytes */
+    MOAT_SMALL_MAX = 16 * 1024 - 1, /* the largest small request, bytes */
+    MOAT_MEDIUM_MAX = 1024 * 1024,  /* the largest medium request, bytes */
 
     /* Classes: steps of 16 bytes to 128, then eight to a doubling (at most 12.5 % waste). */
     MOAT_SMALL_CLASSES = 64,
