@@ -1,0 +1,114 @@
+/* Two threads free one block at the same time.
+ *
+ * Either a free finds the other and dies, or both pass: then the block is in two lists, or twice in one, and must be
+ * found out before it has two owners, at the latest while the page's owner makes the next 10,000 allocations. The main
+ * thread is the owner. The threads meet at a counter that they spin on, since a kernel's barrier wakes them
+ * microseconds apart.
+ */
+#include "cases.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { FURTHER = 10000, TABLE = 32768 };
+
+static atomic_uint arrived;
+
+static void meet(unsigned parties, unsigned delay)
+{
+    atomic_fetch_add(&arrived, 1);
+    /* A thread that the machine does not run must not stop the other: after a million looks it goes alone. */
+    for (unsigned looks = 0; atomic_load(&arrived) < parties && looks < 1000000; looks++)
+        __builtin_ia32_pause();
+    /* Different distances in different runs. */
+    for (volatile unsigned i = 0; i < delay; i++) {
+    }
+}
+
+struct racer {
+    void *block;
+    unsigned delay;
+};
+
+static void *race(void *argument)
+{
+    struct racer *racer = argument;
+    meet(2, racer->delay);
+    free(racer->block);
+    return NULL;
+}
+
+static void start(pthread_t *thread, struct racer *racer)
+{
+    if (pthread_create(thread, NULL, race, racer) != 0)
+        case_end(CASE_NOT_SET_UP);
+}
+
+/* A set of addresses that needs no heap. */
+static void *table[TABLE];
+
+static void add_or_end(void *block)
+{
+    size_t place = ((uintptr_t)block >> 4) * 0x9e3779b97f4a7c15u >> 49;
+    while (table[place % TABLE] != NULL) {
+        if (table[place % TABLE] == block)
+            case_end(CASE_HANDED_TWICE);
+        place++;
+    }
+    table[place % TABLE] = block;
+}
+
+/* All of them live at once, so any block that comes twice is seen. */
+static void allocate_on(size_t size)
+{
+    size_t count = size > 1024 * 1024 ? 100 : size > 16 * 1024 ? 1000 : FURTHER;
+    for (size_t i = 0; i < count; i++) {
+        void *block = malloc(size);
+        if (block == NULL)
+            case_end(CASE_NO_MEMORY);
+        add_or_end(launder(block));
+    }
+}
+
+static void owner_and_other(const struct subject *subject)
+{
+    struct pair pair = take_pair(subject->size);
+    struct racer racer = {.block = pair.block, .delay = subject->run % 8 * 5};
+    pthread_t thread;
+
+    if (subject->misuse)
+        blame_anybody(pair.block, subject->size);
+    start(&thread, &racer);
+    meet(2, subject->run / 8 % 8 * 5);
+    if (subject->misuse)
+        free(pair.block);
+    pthread_join(thread, NULL);
+    add_or_end(pair.kept);
+    allocate_on(subject->size);
+}
+
+static void two_others(const struct subject *subject)
+{
+    struct pair pair = take_pair(subject->size);
+    struct racer one = {.block = pair.block, .delay = subject->run % 8 * 5};
+    struct racer two = {.block = subject->misuse ? pair.block : take(subject->size), .delay = subject->run / 8 % 8 * 5};
+    pthread_t threads[2];
+
+    if (subject->misuse)
+        blame_anybody(pair.block, subject->size);
+    start(&threads[0], &one);
+    start(&threads[1], &two);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    add_or_end(pair.kept);
+    allocate_on(subject->size);
+}
+
+#define KINDS "double free|corrupted free list|corrupted remote list|corrupted page"
+
+const struct death_case cases_races[] = {
+    {"race.owner_and_other", owner_and_other, KINDS, "free|malloc", CASE_ANY_SIZE | CASE_MAYBE_UNKNOWN, "double_free"},
+    {"race.two_others", two_others, KINDS, "free|malloc", CASE_ANY_SIZE | CASE_MAYBE_UNKNOWN, "double_free"},
+    {0},
+};

@@ -1,0 +1,147 @@
+/* The locks: their order, mutual exclusion of each, independence of each other, and what fork's holder may do. */
+#include "unit/unit.h"
+
+#include "os/lock.h"
+
+#include <stdatomic.h>
+
+enum { THREADS = 4 };
+
+static struct {
+    enum lock_rank rank;
+    unsigned turns;
+    unsigned long plain; /* not atomic: only the lock makes it right */
+    atomic_int inside;
+    atomic_bool two_inside;
+} contest;
+
+static void *compete(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < contest.turns; i++) {
+        lock_take(contest.rank);
+        if (atomic_fetch_add(&contest.inside, 1) != 0)
+            contest.two_inside = true;
+        contest.plain++;
+        atomic_fetch_sub(&contest.inside, 1);
+        lock_drop(contest.rank);
+    }
+    return NULL;
+}
+
+static void one_thread_is_inside_at_a_time(enum lock_rank rank)
+{
+    pthread_t threads[THREADS];
+
+    contest.rank = rank;
+    contest.turns = pace(20000, 5000);
+    contest.plain = 0;
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQ(pthread_create(&threads[i], NULL, compete, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_EQ(contest.plain, (unsigned long)THREADS * contest.turns);
+    EXPECT(!contest.two_inside);
+}
+
+/* The order that lock.h gives: whoever holds one may take those behind it. */
+static void ranks_are_in_the_order_of_their_use(void)
+{
+    static const enum lock_rank order[] = {LOCK_INIT,   LOCK_HEAPS, LOCK_ORPHANS, LOCK_MEDIUM, LOCK_LARGE,
+                                           LOCK_SLICES, LOCK_META,  LOCK_RANDOM,  LOCK_FIXED};
+    EXPECT_EQ(sizeof order / sizeof order[0], LOCK_RANKS);
+    for (size_t i = 0; i < LOCK_RANKS; i++)
+        EXPECT_EQ(order[i], i);
+    /* Nested, each once: none is another one's word. */
+    for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
+        lock_take(rank);
+    for (enum lock_rank rank = LOCK_RANKS; rank-- > 0;)
+        lock_drop(rank);
+    EXPECT(true);
+}
+
+static void *take_all_but(void *held)
+{
+    for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++) {
+        if (rank != *(enum lock_rank *)held) {
+            lock_take(rank);
+            lock_drop(rank);
+        }
+    }
+    return NULL;
+}
+
+static void held_lock_stops_no_other(void)
+{
+    for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++) {
+        lock_take(rank);
+        unit_in_thread(take_all_but, &rank);
+        lock_drop(rank);
+    }
+    EXPECT(true);
+}
+
+static atomic_int arrived, passed;
+
+static void *allocate_large(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&arrived, 1);
+    void *block = moat_malloc(3 << 20);
+    atomic_fetch_add(&passed, 1);
+    EXPECT(block != NULL);
+    moat_free(block);
+    return NULL;
+}
+
+/* Between fork's handlers: the holder's own heap goes on, every other thread waits. */
+static void holder_of_all_passes_and_others_wait(void)
+{
+    pthread_t threads[THREADS];
+
+    lock_take_all();
+    for (int i = 0; i < THREADS; i++)
+        EXPECT_EQ(pthread_create(&threads[i], NULL, allocate_large, NULL), 0);
+    while (arrived < THREADS)
+        sched_yield();
+    for (int i = 0; i < 100; i++) {
+        void *large = moat_malloc(2 << 20), *medium = moat_malloc(100000), *small = moat_malloc(100 + (size_t)i * 100);
+        EXPECT(large && medium && small);
+        moat_free(large);
+        moat_free(medium);
+        moat_free(small);
+        sched_yield();
+    }
+    EXPECT_EQ(passed, 0);
+    lock_drop_all();
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_EQ(passed, THREADS);
+}
+
+/* In a child: locks that a thread of the parent held are free again. */
+static void reset_frees_every_lock(void)
+{
+    pid_t child = _Fork();
+    if (child == 0) {
+        for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
+            lock_take(rank);
+        lock_reset_all();
+        for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
+            lock_take(rank);
+        _exit(0);
+    }
+    EXPECT_EQ(child_wait(child), 0);
+}
+
+int main(void)
+{
+    moat_free(moat_malloc(1));
+    ranks_are_in_the_order_of_their_use();
+    for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
+        one_thread_is_inside_at_a_time(rank);
+    held_lock_stops_no_other();
+    holder_of_all_passes_and_others_wait();
+    reset_frees_every_lock();
+    return expect_done();
+}

@@ -1,0 +1,192 @@
+/* The state of a block: every edge from every state, the test for a block's start at every offset of every class, and the
+ * check of a page that is given up. A build without states answers yes to everything; the same calls compile in both.
+ */
+#include "unit/unit.h"
+
+#include <string.h>
+
+/* Written down here again: a state that changes its number by mistake must be noticed. */
+enum { UNUSED = 0, FREE = 1, REMOTE = 2, LIVE = 0x80 };
+
+enum { SLICE_STATES = MOAT_SLICE >> MOAT_GRANULE_BITS, BEHIND = 64 };
+
+/* The states of one slice that exists nowhere, with bytes behind them that nobody may touch. */
+static union {
+    uint8_t byte[SLICE_STATES + BEHIND];
+    uint64_t word;
+} slice_states;
+static char *const slice = (char *)((uintptr_t)5 << MOAT_SLICE_BITS);
+
+static uintptr_t states_base(void)
+{
+    return (uintptr_t)slice_states.byte - ((uintptr_t)slice >> MOAT_GRANULE_BITS);
+}
+
+enum edge { HAND_OUT, FREE_LOCAL, FREE_REMOTE, FREE_MEDIUM, COLLECT, EDGES };
+
+static bool take_edge(enum edge edge, const void *block)
+{
+    switch (edge) {
+    case HAND_OUT:
+        return sec_state_hand_out(states_base(), block);
+    case FREE_LOCAL:
+        return sec_state_free_local(states_base(), block);
+    case FREE_REMOTE:
+        return sec_state_free_remote(states_base(), block);
+    case FREE_MEDIUM:
+        return sec_state_free_medium(states_base(), block);
+    case COLLECT:
+    case EDGES:
+        break;
+    }
+    return sec_state_collect(states_base(), block);
+}
+
+static bool may_take(enum edge edge, unsigned state)
+{
+    return edge == HAND_OUT ? state == FREE : edge == COLLECT ? state == REMOTE : (state & LIVE) != 0;
+}
+
+static void edges_are_taken_from_the_right_state_only(size_t granule)
+{
+    static const unsigned after[EDGES] = {
+        [HAND_OUT] = LIVE, [FREE_LOCAL] = FREE, [FREE_REMOTE] = REMOTE, [FREE_MEDIUM] = FREE, [COLLECT] = FREE};
+    uint8_t *state = &slice_states.byte[granule];
+    const void *block = slice + (granule << MOAT_GRANULE_BITS);
+
+    for (enum edge edge = 0; edge < EDGES; edge++) {
+        for (unsigned before = 0; before < 256; before++) {
+            memset(slice_states.byte, 0x5a, sizeof slice_states);
+            *state = (uint8_t)before;
+            bool taken = take_edge(edge, block);
+            EXPECT_EQ(taken, may_take(edge, before));
+            EXPECT_EQ(*state, taken ? after[edge] : before);
+            *state = 0x5a;
+            for (size_t i = granule < 2 ? 0 : granule - 2; i <= granule + 2; i++)
+                EXPECT_EQ(slice_states.byte[i], 0x5a);
+        }
+    }
+}
+
+static void questions_are_answered_by_the_state(void)
+{
+    for (unsigned state = 0; state < 256; state++) {
+        slice_states.byte[9] = (uint8_t)state;
+        const void *block = slice + (9 << MOAT_GRANULE_BITS);
+        EXPECT_EQ(sec_state_is_live(states_base(), block), state >= LIVE);
+        EXPECT_EQ(sec_state_was_never_used(states_base(), block), state == UNUSED);
+        EXPECT_EQ(slice_states.byte[9], state);
+    }
+    slice_states.byte[9] = UNUSED;
+    sec_state_carve(states_base(), slice + (9 << MOAT_GRANULE_BITS));
+    EXPECT_EQ(slice_states.byte[9], FREE);
+}
+
+/* A page of the class as page_open makes it: all blocks' states, and each of them wrong in turn. */
+static void release_looks_at_every_block(unsigned class)
+{
+    size_t block = class_bytes(class);
+    size_t capacity = (MOAT_SLICE - HOOK_GUARD_BYTES) / block;
+    size_t missed = 0, kept = 0;
+
+    for (size_t i = 0; i < capacity; i++) {
+        uint8_t *state = &slice_states.byte[i * block >> MOAT_GRANULE_BITS];
+        memset(slice_states.byte, 0, SLICE_STATES);
+        for (size_t other = 0; other < capacity; other++)
+            slice_states.byte[other * block >> MOAT_GRANULE_BITS] = FREE;
+        *state = i % 2 ? LIVE : REMOTE;
+        missed += sec_states_release(states_base(), slice, capacity * block);
+        kept += *state != UNUSED;
+    }
+    if (!EXPECT_EQ(missed, 0))
+        expect_say("  blocks of %zu bytes: the last of %zu blocks are not looked at\n", block, capacity);
+    if (!EXPECT_EQ(kept, 0))
+        expect_say("  blocks of %zu bytes: states that are not unused afterwards\n", block);
+}
+
+static void release_detects_each_wrong_byte(void)
+{
+    const size_t bytes = 64 << MOAT_GRANULE_BITS;
+    for (unsigned state = 0; state < 256; state++) {
+        for (size_t at = 0; at < 64; at++) {
+            memset(slice_states.byte, FREE, sizeof slice_states);
+            slice_states.byte[at] = (uint8_t)state;
+            EXPECT_EQ(sec_states_release(states_base(), slice, bytes), state <= FREE);
+            EXPECT_EQ(slice_states.byte[at], UNUSED);
+        }
+    }
+    memset(slice_states.byte, 0x77, sizeof slice_states);
+    memset(slice_states.byte, UNUSED, 64);
+    EXPECT(sec_states_release(states_base(), slice, bytes));
+    for (size_t i = 64; i < sizeof slice_states; i++)
+        EXPECT_EQ(slice_states.byte[i], 0x77);
+}
+
+/* The states of a whole slice must not reach into the next one's. */
+static void release_stays_in_its_slice(unsigned class)
+{
+    size_t block = class_bytes(class);
+    memset(slice_states.byte, FREE, SLICE_STATES);
+    memset(slice_states.byte + SLICE_STATES, 0x77, BEHIND);
+    EXPECT(sec_states_release(states_base(), slice, (MOAT_SLICE - HOOK_GUARD_BYTES) / block * block));
+    for (size_t i = SLICE_STATES; i < sizeof slice_states; i++)
+        EXPECT_EQ(slice_states.byte[i], 0x77);
+}
+
+/* The reciprocal is the one that a real page of the class carries. */
+static void block_starts_are_known_at_every_offset(unsigned class)
+{
+    const struct record *page = unit_page_of(moat_malloc(class_bytes(class) - (class == MOAT_SMALL_CLASSES - 1)));
+    size_t wrong = 0;
+
+    EXPECT_EQ(page->block_bytes, class_bytes(class));
+    for (uint32_t offset = 0; offset < MOAT_SLICE; offset++)
+        wrong += sec_is_block_start(offset, page->reciprocal) != (!MOAT_WITH_STATES || offset % page->block_bytes == 0);
+    if (!EXPECT_EQ(wrong, 0))
+        expect_say("  blocks of %u bytes\n", page->block_bytes);
+}
+
+static void without_states_all_is_well(void)
+{
+    for (unsigned state = 0; state < 256; state++) {
+        memset(slice_states.byte, (int)state, sizeof slice_states);
+        for (enum edge edge = 0; edge < EDGES; edge++)
+            EXPECT(take_edge(edge, slice));
+        EXPECT(sec_state_is_live(states_base(), slice));
+        EXPECT(!sec_state_was_never_used(states_base(), slice));
+        EXPECT(sec_states_release(states_base(), slice, MOAT_SLICE));
+        sec_state_carve(states_base(), slice);
+        for (size_t i = 0; i < sizeof slice_states; i++)
+            EXPECT_EQ(slice_states.byte[i], state);
+    }
+    EXPECT(sec_size_fits(SIZE_MAX, 16));
+    EXPECT_EQ(SEC_STATE_BYTES_PER_SLICE, 0);
+}
+
+static void with_states_all_is_looked_at(void)
+{
+    static const size_t granules[] = {0, 1, 7, 8, 1000, SLICE_STATES - 1};
+    for (size_t i = 0; i < sizeof granules / sizeof granules[0]; i++)
+        edges_are_taken_from_the_right_state_only(granules[i]);
+    questions_are_answered_by_the_state();
+    release_detects_each_wrong_byte();
+    for (unsigned class = class_of_bytes(1); class < MOAT_SMALL_CLASSES; class ++) {
+        release_looks_at_every_block(class);
+        release_stays_in_its_slice(class);
+    }
+    EXPECT(sec_size_fits(64, 64) && sec_size_fits(0, 64) && !sec_size_fits(65, 64));
+    EXPECT_EQ(SEC_STATE_BYTES_PER_SLICE, SLICE_STATES);
+}
+
+int main(void)
+{
+    for (unsigned class = class_of_bytes(1); class < MOAT_SMALL_CLASSES; class ++)
+        block_starts_are_known_at_every_offset(class);
+    if (MOAT_WITH_STATES) {
+        with_states_all_is_looked_at();
+    } else {
+        unit_skip("the edges of the state machine", "no states in this build");
+        without_states_all_is_well();
+    }
+    return expect_done();
+}
