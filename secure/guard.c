@@ -49,7 +49,7 @@ void sec_guard_place(void *place)
 
 bool sec_guard_purge(void *start, size_t bytes)
 {
-    return (way == OS_GUARD_ADVISE && os_guard_install(start, bytes) == 0) || os_purge(start, bytes) == 0;
+    return way == OS_GUARD_ADVISE && os_guard_install(start, bytes) == 0;
 }
 
 bool sec_guard_may_move(char *end)

@@ -191,7 +191,7 @@ static size_t block_part(const struct record *page)
 static void purge(struct pool *pool, struct record *page)
 {
     list_remove(&pool->dirty, page);
-    if (hook_purge(page_start(page), block_part(page))) {
+    if (hook_purge(page_start(page), block_part(page)) || os_purge(page_start(page), block_part(page)) == 0) {
         page->contents = CONTENTS_PURGED;
         stats_add(STAT_PAGES_PURGED, 1);
     } else {
