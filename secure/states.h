@@ -110,7 +110,9 @@ MOAT_INLINE bool sec_states_release(uintptr_t states, const void *start, size_t 
     const uint64_t free_in_each_byte = 0x0101010101010101u * SEC_STATE_FREE;
     uint64_t wrong = 0;
 
-    for (size_t i = 0; i < (bytes >> MOAT_GRANULE_BITS) / sizeof *word; i++) {
+    const size_t bytes_of_word = sizeof *word << MOAT_GRANULE_BITS; /* the last one may reach into the page's tail */
+
+    for (size_t i = 0; i < (bytes + bytes_of_word - 1) / bytes_of_word; i++) {
         wrong |= atomic_get(&word[i]) & ~free_in_each_byte;
         atomic_set(&word[i], 0);
     }

@@ -68,7 +68,7 @@ static void *malloc_small(struct heap *heap, unsigned class, size_t bytes, const
 
 void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
 {
-    struct heap *heap = heap_of_thread();
+    struct heap *heap = heap_enter();
     void *block = NULL;
 
     *is_zeroed = false;
@@ -84,30 +84,31 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
         block = large_malloc(bytes, MOAT_ALIGN);
         *is_zeroed = true;
     }
+    heap_leave();
     return block ? block : no_memory();
+}
+
+static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const char *function)
+{
+    bool is_zeroed;
+
+    if (alignment <= MOAT_OS_PAGE && bytes <= MOAT_SMALL_MAX) {
+        unsigned class = class_of_aligned(alignment, bytes);
+        if (class < MOAT_SMALL_CLASSES)
+            return heap->free[class] || heap_refill(heap, class) ? pop(heap, class, function) : NULL;
+    }
+    if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
+        return medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
+    return large_malloc(bytes, max_size(alignment, MOAT_ALIGN));
 }
 
 void *blocks_aligned(size_t alignment, size_t bytes, const char *function)
 {
-    struct heap *heap = heap_of_thread();
-    void *block = NULL;
-    bool is_zeroed;
-
+    struct heap *heap = heap_enter();
     if (!heap)
         return no_memory();
-    bytes = max_size(bytes, 1);
-    if (alignment <= MOAT_OS_PAGE && bytes <= MOAT_SMALL_MAX) {
-        unsigned class = class_of_aligned(alignment, bytes);
-        if (class < MOAT_SMALL_CLASSES) {
-            if (heap->free[class] || heap_refill(heap, class))
-                block = pop(heap, class, function);
-            return block ? block : no_memory();
-        }
-    }
-    if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
-        block = medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
-    else
-        block = large_malloc(bytes, max_size(alignment, MOAT_ALIGN));
+    void *block = aligned_of(heap, alignment, max_size(bytes, 1), function);
+    heap_leave();
     return block ? block : no_memory();
 }
 
@@ -231,12 +232,15 @@ void blocks_free_any(void *block, const char *function)
 static void *malloc_growing(size_t bytes, const char *function)
 {
     bool is_zeroed;
-    struct heap *heap;
 
-    if (bytes <= MOAT_SMALL_MAX || bytes > MOAT_MEDIUM_MAX || !(heap = heap_of_thread()))
+    if (bytes <= MOAT_SMALL_MAX || bytes > MOAT_MEDIUM_MAX)
         return blocks_malloc(bytes, &is_zeroed, function);
+    struct heap *heap = heap_enter();
+    if (!heap)
+        return no_memory();
     void *block = medium_malloc_growing(heap, bytes);
-    return block ? block : no_memory();
+    heap_leave();
+    return block ? block : blocks_malloc(bytes, &is_zeroed, function);
 }
 
 void *blocks_realloc(void *block, size_t bytes, const char *function)

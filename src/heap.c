@@ -20,6 +20,8 @@ struct heap moat_empty_heap;
 MOAT_THREAD struct self moat_self = {.heap = &moat_empty_heap};
 
 static struct heap *pool;
+/* What destructors allocate after their thread's heap has ended: a heap of their own each would never end. */
+static struct heap *late_heap;
 static uint64_t last_number = OWNER_FIRST_HEAP;
 
 static struct heap *heap_take(void)
@@ -60,6 +62,26 @@ struct heap *heap_of_thread(void)
     return heap;
 }
 
+struct heap *heap_enter(void)
+{
+    if (MOAT_LIKELY(!moat_self.is_torn))
+        return heap_of_thread();
+    if (fork_is_new_child())
+        fork_settle_child();
+    lock_take(LOCK_LATE);
+    if (!late_heap)
+        late_heap = heap_take();
+    if (!late_heap)
+        lock_drop(LOCK_LATE);
+    return late_heap;
+}
+
+void heap_leave(void)
+{
+    if (MOAT_UNLIKELY(moat_self.is_torn))
+        lock_drop(LOCK_LATE);
+}
+
 bool heap_refill(struct heap *heap, unsigned class)
 {
     slices_tick();
@@ -89,6 +111,7 @@ void heap_end(struct heap *heap)
 
 void heap_forget_others(void)
 {
+    late_heap = NULL; /* it may be half changed */
     remote_forget_others(last_number + 1, moat_self.number);
 }
 

@@ -50,6 +50,10 @@ MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
 
 /* The calling thread's heap, made or taken over if it has none; starts Moat first. NULL when there is no memory. */
 struct heap *heap_of_thread(void);
+/* A heap for one call: the thread's own, or, when that is torn down, one that such threads share; heap_leave must follow
+ * then. NULL (and nothing to leave) when there is no memory. */
+struct heap *heap_enter(void);
+void heap_leave(void);
 /* Fills heap.free[class] with at least one block. Answers false when there is no memory. */
 bool heap_refill(struct heap *heap, unsigned class);
 /* Gives everything that the thread holds to others; its heap goes to the pool. */

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { VALUE_BYTES = 512 };
+enum { VALUE_BYTES = 2048 };
 
 struct choice {
     const char *name;
@@ -150,8 +150,13 @@ void options_read(struct options *options)
 {
     char text[VALUE_BYTES];
 
-    if (os_is_privileged() || !os_environment("MOAT_OPTIONS", text, sizeof text))
+    long length = os_is_privileged() ? -1 : os_environment("MOAT_OPTIONS", text, sizeof text);
+    if (length < 0)
         return;
+    if ((size_t)length >= sizeof text) {
+        report_line("MOAT_OPTIONS is longer than 2047 bytes: ignored", "");
+        return;
+    }
     for (char *key = text; key && *key;) {
         char *end = strchr(key, ':');
         if (end)

@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 
 enum lock_rank {
+    LOCK_LATE,    /* the heap of threads that have torn theirs down */
     LOCK_INIT,    /* the start of the heap */
     LOCK_HEAPS,   /* the pool of thread heaps */
     LOCK_ORPHANS, /* pages whose thread has ended */

@@ -53,8 +53,9 @@ bool os_is_privileged(void);
 /* The highest number of mappings that the kernel allows a process, read at (start) by os_map_limit_read. */
 size_t os_map_limit(void);
 void os_map_limit_read(void);
-/* (start) The value of an environment variable, also before the C library has set environ; copied to `value`. */
-bool os_environment(const char *name, char *value, size_t value_bytes);
+/* (start) The value of an environment variable, also before the C library has set environ; copied to `value`.
+ * Answers its length, cut to value_bytes - 1 where it is longer; -1 when it is not set. */
+long os_environment(const char *name, char *value, size_t value_bytes);
 
 void os_write(int descriptor, const char *text, size_t bytes);
 /* Identity of an open file, to see later whether the descriptor is still the same; 0 when it is closed. */

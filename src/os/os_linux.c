@@ -217,8 +217,17 @@ void os_map_limit_read(void)
         map_limit = limit;
 }
 
+static long copy_value(char *value, const char *from, size_t value_bytes)
+{
+    size_t length = strlen(from);
+    size_t kept = length < value_bytes ? length : value_bytes - 1;
+    memcpy(value, from, kept);
+    value[kept] = '\0';
+    return (long)length;
+}
+
 /* The environment as the process began with it, for a start before the C library has set environ. */
-static bool first_environment(const char *name, size_t length, char *value, size_t value_bytes)
+static long first_environment(const char *name, size_t length, char *value, size_t value_bytes)
 {
     char window[4096];
     long offset = 0, got;
@@ -229,30 +238,24 @@ static bool first_environment(const char *name, size_t length, char *value, size
         while (end > 0 && window[end - 1] != '\0')
             end--;
         for (long at = 0; at < end; at += (long)strlen(window + at) + 1) {
-            if (strncmp(window + at, name, length) == 0 && window[at + (long)length] == '=') {
-                strncpy(value, window + at + length + 1, value_bytes - 1);
-                value[value_bytes - 1] = '\0';
-                return true;
-            }
+            if (strncmp(window + at, name, length) == 0 && window[at + (long)length] == '=')
+                return copy_value(value, window + at + length + 1, value_bytes);
         }
         offset += end > 0 ? end : got; /* an entry longer than the window is none of ours */
     }
-    return false;
+    return -1;
 }
 
-bool os_environment(const char *name, char *value, size_t value_bytes)
+long os_environment(const char *name, char *value, size_t value_bytes)
 {
     size_t length = strlen(name);
     if (!environ)
         return first_environment(name, length, value, value_bytes);
     for (char **entry = environ; entry && *entry; entry++) {
-        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
-            strncpy(value, *entry + length + 1, value_bytes - 1);
-            value[value_bytes - 1] = '\0';
-            return true;
-        }
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
+            return copy_value(value, *entry + length + 1, value_bytes);
     }
-    return false;
+    return -1;
 }
 
 void os_write(int descriptor, const char *text, size_t bytes)
