@@ -159,6 +159,18 @@ def seed_remote(size):
     return out
 
 
+def seed_rounds():
+    """Queues between two threads, and a thread with itself, of blocks of every kind of small size."""
+    out = [header(every=1)]
+    for number, size in enumerate((0, 16, 33, 48, 64, 100, 256, 500, 1024, 2000, 4096, 8000)):
+        for other in range(4):
+            count = 255 if size <= 1024 else 40
+            out.append(record("OP_MALLOC", 16 * number, arg24=size))
+            out.append(record("OP_ROUNDS", 0, "SIZE_SIXTEENTHS", arg16=size // 16, arg24=count << 2 | other, thread=number % 4))
+    out.append(record("OP_END_THREAD", thread=0))
+    return out
+
+
 def seed_large():
     """Blocks above 1 MiB that grow, shrink, rest and come again, by two threads."""
     out, place = [header(flags=DOWNWARD)], slots()
@@ -197,6 +209,7 @@ def seeds():
     yield "refusals", seed_refusals()
     yield "thresholds", seed_thresholds()
     yield "large", seed_large()
+    yield "rounds", seed_rounds()
     for size in (16, 32, 48, 64, 128, 256, 1024, 2048, 8192, 16368):
         yield f"pages-of-{size}", seed_pages(size, size // 16 % 3, (size // 16 % 3) - 1)
     for size in (16, 48, 256, 1024, 4096, 20480):

@@ -7,7 +7,7 @@
  *      block: 3.1 % of the memory that is in use, one rule for all, where a dense array above 1 KiB would need a second.
  * Off: no bytes, no code; every question is answered with yes.
  *
- * The edges, who takes them and what is fatal are in DESIGN.md section 5 (docs/states.md here). The rule behind them:
+ * The edges, who takes them and what is fatal are in DESIGN.md section 5 (docs/ownership.md here). The rule behind them:
  * construct before live, destroy after the state has left live.
  */
 #ifndef MOAT_SECURE_STATES_H

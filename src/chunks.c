@@ -9,6 +9,8 @@
 #include "secure/hooks.h"
 #include "stats.h"
 
+#include <string.h>
+
 enum { REST_CHUNKS = 64, MAPPINGS_PART = 16 };
 
 struct chunk_list {
@@ -51,30 +53,34 @@ static void take_out(struct chunk_list *list, uint32_t chunk)
     list->count--;
 }
 
-/* The chunk's memory is gone and its addresses are inaccessible: its records are as good as new. */
-static void rest(uint32_t chunk)
+/* The chunk's addresses are inaccessible and hold no memory. `contents` says what is left there: nothing, or guards. */
+static void rest(uint32_t chunk, enum page_contents contents)
 {
     struct record *first = record_of_slice(chunk);
     for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++) {
-        first[i].contents = CONTENTS_NONE;
+        first[i].contents = (uint8_t)contents;
         first[i].has_guard = 0;
     }
     if (first->chunk_is_moved) {
         first->chunk_is_moved = 0;
-        moved_standing--;
+        moved_standing -= moved_standing > 0;
     }
     append(&resting[first->chunk_class - 1], chunk);
 }
 
 static void give_back(uint32_t chunk)
 {
+    enum page_contents contents = CONTENTS_NONE;
     if (os_rest(chunk_start(chunk), MOAT_CHUNK) != 0) {
         stats_add(STAT_PURGES_REFUSED, 1);
-        os_purge(chunk_start(chunk), MOAT_CHUNK);
+        if (os_purge(chunk_start(chunk), MOAT_CHUNK) == 0)
+            contents = CONTENTS_PURGED; /* a purge leaves guards where they are */
+        else
+            contents = CONTENTS_OTHER;
         os_protect_none(chunk_start(chunk), MOAT_CHUNK);
     }
     stats_add(STAT_CHUNKS_RESTED, 1);
-    rest(chunk);
+    rest(chunk, contents);
 }
 
 /* Moves the stock chunk's memory to the reserved chunk `target`; false, with its memory given back, where that cannot be. */
@@ -95,7 +101,7 @@ static bool move(uint32_t from, uint32_t target)
     there->chunk_is_moved = 1;
     moved_standing++;
     stats_add(STAT_CHUNKS_MOVED, 1);
-    rest(from);
+    rest(from, CONTENTS_NONE);
     return true;
 }
 
@@ -106,6 +112,8 @@ static uint32_t choose_address(unsigned class, uint32_t fresh, bool *took_fresh)
 
     *took_fresh = false;
     if (list->count > REST_CHUNKS || (fresh == 0 && list->count > 0)) {
+        if (list->count <= REST_CHUNKS)
+            stats_add(STAT_REUSED_EARLY, 1);
         uint32_t chunk = list->oldest;
         for (uint64_t skip = random_below(list->count / 2 + 1); skip > 0; skip--)
             chunk = record_of_slice(chunk)->queue_next;
@@ -156,4 +164,11 @@ unsigned chunks_give_back(uint32_t now_ms, bool all, unsigned most)
         count++;
     }
     return count;
+}
+
+void chunks_forget(void)
+{
+    stock = (struct chunk_list){0};
+    memset(resting, 0, sizeof resting);
+    moved_standing = 0;
 }

@@ -24,6 +24,8 @@ enum { MOAT_STOCK_MS = 500 };
 uint32_t chunks_take(unsigned class, uint32_t fresh, bool *took_fresh);
 /* All slices of the chunk are released, and on no list. */
 void chunks_emptied(uint32_t first, uint32_t now_ms);
+/* What stands in the lists cannot be trusted: it stays unused. */
+void chunks_forget(void);
 /* Gives stock back that is older than MOAT_STOCK_MS, or all; at most `most` chunks. Answers how many. */
 unsigned chunks_give_back(uint32_t now_ms, bool all, unsigned most);
 

@@ -26,7 +26,8 @@ static uint64_t last_number = OWNER_FIRST_HEAP;
 
 static struct heap *heap_take(void)
 {
-    lock_take(LOCK_HEAPS);
+    if (lock_take(LOCK_HEAPS))
+        pool = NULL;
     struct heap *heap = pool;
     if (heap)
         pool = heap->next;
@@ -68,7 +69,8 @@ struct heap *heap_enter(void)
         return heap_of_thread();
     if (fork_is_new_child())
         fork_settle_child();
-    lock_take(LOCK_LATE);
+    if (lock_take(LOCK_LATE))
+        late_heap = NULL;
     if (!late_heap)
         late_heap = heap_take();
     if (!late_heap)
@@ -103,7 +105,8 @@ void heap_end(struct heap *heap)
     heap_abandon_pages(heap);
     heap->number = 0;
 
-    lock_take(LOCK_HEAPS);
+    if (lock_take(LOCK_HEAPS))
+        pool = NULL;
     heap->next = pool;
     pool = heap;
     lock_drop(LOCK_HEAPS);
@@ -111,7 +114,6 @@ void heap_end(struct heap *heap)
 
 void heap_forget_others(void)
 {
-    late_heap = NULL; /* it may be half changed */
     remote_forget_others(last_number + 1, moat_self.number);
 }
 

@@ -19,8 +19,9 @@
 
 enum {
     REST_RANGES = 64,
+    REST_MAPPINGS = 64,
     BINS = 24 * 8,
-    FIRST_BUCKETS = 1024,
+    BUCKETS = 1 << 15,
     ENTRIES_AT_ONCE = 256,
     HUGE_BYTES = 16 << 20, /* from here on huge pages gain more than they cost */
 };
@@ -41,23 +42,24 @@ struct large {
 
 static struct {
     struct large **buckets;
-    size_t bucket_count, entry_count;
     struct large *unused;
     uintptr_t next; /* first address of the area that was never used */
     struct bin {
         struct large *oldest, *newest;
         size_t count;
-    } bin[BINS];
+    } bin[BINS], mappings; /* resting, by size; and those outside the cage */
+    size_t resting_mapped; /* bytes of the latter */
+    size_t mapped_count;   /* ranges outside the cage, live or resting */
 } table;
 
 static size_t bucket_of(uintptr_t user)
 {
-    return (size_t)((user >> MOAT_ALIGN_BITS) * 0x9e3779b97f4a7c15u >> 20) & (table.bucket_count - 1);
+    return (size_t)((user >> MOAT_ALIGN_BITS) * 0x9e3779b97f4a7c15u >> 20) & (BUCKETS - 1);
 }
 
 static struct large *find(const void *block)
 {
-    if (table.bucket_count == 0)
+    if (!table.buckets)
         return NULL;
     for (struct large *large = table.buckets[bucket_of((uintptr_t)block)]; large; large = large->chain)
         if (large->user == (uintptr_t)block)
@@ -70,7 +72,6 @@ static void enter(struct large *large)
     struct large **bucket = &table.buckets[bucket_of(large->user)];
     large->chain = *bucket;
     *bucket = large;
-    table.entry_count++;
 }
 
 static void leave(struct large *large)
@@ -78,34 +79,26 @@ static void leave(struct large *large)
     struct large **link = &table.buckets[bucket_of(large->user)];
     while (*link && *link != large)
         link = &(*link)->chain;
-    if (*link) {
+    if (*link)
         *link = large->chain;
-        table.entry_count--;
+}
+
+/* A fork left the queues half changed: what rested there stays unused. The chains are changed by single stores. */
+static void take_lock(void)
+{
+    if (lock_take(LOCK_LARGE)) {
+        memset(table.bin, 0, sizeof table.bin);
+        memset(&table.mappings, 0, sizeof table.mappings);
+        table.unused = NULL;
     }
 }
 
-/* Room for one more entry in buckets and entries. */
+/* Buckets, and room for one more entry. The number of buckets is fixed (256 KiB, untouched until used): a table that grew
+ * would be unreadable in a child that was forked meanwhile, and 32,768 blocks above 1 MiB are a large heap. */
 static bool make_room(void)
 {
-    if (table.entry_count >= table.bucket_count) {
-        size_t old_count = table.bucket_count;
-        struct large **old = table.buckets;
-        size_t count = old_count ? 2 * old_count : FIRST_BUCKETS;
-        struct large **buckets = meta_allocate(count * sizeof(struct large *));
-        if (buckets) {
-            table.buckets = buckets;
-            table.bucket_count = count;
-            table.entry_count = 0;
-            for (size_t i = 0; i < old_count; i++) {
-                for (struct large *large = old[i], *next; large; large = next) {
-                    next = large->chain;
-                    enter(large);
-                }
-            }
-        } else if (old_count == 0) {
-            return false;
-        }
-    }
+    if (!table.buckets)
+        table.buckets = meta_allocate(BUCKETS * sizeof(struct large *));
     if (!table.unused) {
         struct large *entries = meta_allocate(ENTRIES_AT_ONCE * sizeof *entries);
         for (size_t i = 0; entries && i < ENTRIES_AT_ONCE; i++) {
@@ -113,7 +106,7 @@ static bool make_room(void)
             table.unused = &entries[i];
         }
     }
-    return table.unused != NULL;
+    return table.buckets && table.unused;
 }
 
 /* Rounds a range to its bin's size: whole chunks, eight sizes to a doubling. */
@@ -131,10 +124,23 @@ static unsigned bin_of_range(size_t *range)
     return (unsigned)chunks - 1;
 }
 
+static void append(struct bin *bin, struct large *large)
+{
+    large->next = NULL;
+    if (bin->newest)
+        bin->newest->next = large;
+    else
+        bin->oldest = large;
+    bin->newest = large;
+    bin->count++;
+}
+
 static struct large *take_oldest(struct bin *bin)
 {
     struct large *large = bin->oldest;
     bin->oldest = large->next;
+    if (!bin->oldest)
+        bin->newest = NULL;
     bin->count--;
     leave(large);
     return large;
@@ -175,7 +181,7 @@ static struct large *take_range(size_t bytes, size_t alignment)
 
     if (!cage_has_large_area() || !bin)
         return NULL;
-    if (bin->count > REST_RANGES && alignment <= MOAT_CHUNK)
+    if (bin->count > REST_RANGES && bin->oldest && alignment <= MOAT_CHUNK)
         return take_oldest(bin);
     if (table.next == 0)
         table.next = area_start();
@@ -187,7 +193,7 @@ static struct large *take_range(size_t bytes, size_t alignment)
         large->range = bytes;
         return large;
     }
-    if (bin->count > 0 && alignment <= MOAT_CHUNK) {
+    if (bin->oldest && alignment <= MOAT_CHUNK) {
         stats_add(STAT_REUSED_EARLY, 1);
         return take_oldest(bin);
     }
@@ -197,9 +203,11 @@ static struct large *take_range(size_t bytes, size_t alignment)
 static struct large *map_range(size_t bytes, size_t alignment)
 {
     size_t room = bytes + (alignment > MOAT_OS_PAGE ? alignment : 0);
-    char *start = os_reserve(room);
+    /* Each is a mapping or two, and the kernel's number of them is the program's too. */
+    char *start = table.mapped_count < os_map_limit() / 8 ? os_reserve(room) : NULL;
     if (!start)
         return NULL;
+    table.mapped_count++;
     char *aligned = (char *)round_up((uintptr_t)start, max_size(alignment, MOAT_OS_PAGE));
     if (aligned > start)
         os_unmap(start, (size_t)(aligned - start));
@@ -229,27 +237,33 @@ static void close_range(struct large *large)
     large->opened = 0;
 }
 
-/* The range goes to the back of its bin; a mapping goes back to the system, and its block is forgotten. */
+/* A mapping's addresses rest too, but few of them: they go back to the system in the order of their frees. */
+static void rest_mapping(struct large *large)
+{
+    append(&table.mappings, large);
+    table.resting_mapped += large->range;
+    while (table.mappings.oldest &&
+           (table.mappings.count > REST_MAPPINGS || table.resting_mapped > moat_fixed.is.cage_bytes / 4)) {
+        struct large *oldest = take_oldest(&table.mappings);
+        table.resting_mapped -= oldest->range;
+        table.mapped_count--;
+        if (os_unmap(oldest->start, oldest->range) != 0)
+            stats_add(STAT_PURGES_REFUSED, 1);
+        give_entry_back(oldest);
+    }
+}
+
+/* The range goes to the back of its queue. */
 static void rest(struct large *large)
 {
-    if (large->is_mapping) {
-        if (large->user)
-            leave(large);
-        if (os_unmap(large->start, large->range) != 0)
-            stats_add(STAT_PURGES_REFUSED, 1);
-        give_entry_back(large);
-        return;
-    }
     close_range(large);
-    size_t range = large->range;
-    struct bin *bin = &table.bin[bin_of_range(&range)];
     large->state = LARGE_RESTING;
-    large->next = NULL;
-    if (bin->count++ > 0)
-        bin->newest->next = large;
-    else
-        bin->oldest = large;
-    bin->newest = large;
+    if (large->is_mapping) {
+        rest_mapping(large);
+    } else {
+        size_t range = large->range;
+        append(&table.bin[bin_of_range(&range)], large);
+    }
 }
 
 /* Opens a reserved range for a block and enters it in the table. */
@@ -277,7 +291,7 @@ void *large_malloc(size_t bytes, size_t alignment)
     if (!checked_add(bytes, 2 * MOAT_OS_PAGE, &range) || range > PTRDIFF_MAX || alignment > PTRDIFF_MAX / 2)
         return NULL;
     range = round_up(range, MOAT_OS_PAGE);
-    lock_take(LOCK_LARGE);
+    take_lock();
     struct large *large = make_room() ? reserve(range, alignment) : NULL;
     if (large && open_range(large, bytes, alignment))
         answer = (void *)large->user;
@@ -290,7 +304,7 @@ void *large_malloc(size_t bytes, size_t alignment)
 /* Why an address that is no live block's start lies in the area; the process is about to end, so a walk is fine. */
 static _Noreturn void die_of(const void *block, const struct large *found, const char *function)
 {
-    for (size_t i = 0; !found && i < table.bucket_count; i++)
+    for (size_t i = 0; !found && table.buckets && i < BUCKETS; i++)
         for (struct large *large = table.buckets[i]; large; large = large->chain)
             if ((uintptr_t)block - (uintptr_t)large->start < large->opened)
                 moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_BYTES, large->requested);
@@ -312,16 +326,14 @@ static struct large *live_block(const void *block, const char *function)
 
 bool large_free(void *block, const char *function)
 {
-    lock_take(LOCK_LARGE);
+    take_lock();
     struct large *large = live_block(block, function);
     if (large) {
         large->state = LARGE_RESTING;
-        if (!large->is_mapping) {
-            /* Giving memory back takes milliseconds for a large block: not under the lock. */
-            lock_drop(LOCK_LARGE);
-            close_range(large);
-            lock_take(LOCK_LARGE);
-        }
+        /* Giving memory back takes milliseconds for a large block: not under the lock. */
+        lock_drop(LOCK_LARGE);
+        close_range(large);
+        take_lock();
         rest(large);
     }
     lock_drop(LOCK_LARGE);
@@ -330,7 +342,7 @@ bool large_free(void *block, const char *function)
 
 bool large_usable(const void *block, const char *function, size_t *usable)
 {
-    lock_take(LOCK_LARGE);
+    take_lock();
     const struct large *large = live_block(block, function);
     if (large)
         *usable = (size_t)(large->start + large->opened - (const char *)block);
@@ -390,7 +402,7 @@ void *large_resize(void *block, size_t bytes)
 
     if (bytes > PTRDIFF_MAX / 2)
         return NULL;
-    lock_take(LOCK_LARGE);
+    take_lock();
     struct large *large = live_block(block, "realloc");
     size_t opened = large ? round_up((size_t)((char *)block - large->start) + bytes, MOAT_OS_PAGE) : 0;
     if (large && !resize_in_place(large, opened))
@@ -405,8 +417,8 @@ void *large_resize(void *block, size_t bytes)
 
 void large_count(size_t *blocks, size_t *bytes)
 {
-    lock_take(LOCK_LARGE);
-    for (size_t i = 0; i < table.bucket_count; i++) {
+    take_lock();
+    for (size_t i = 0; table.buckets && i < BUCKETS; i++) {
         for (const struct large *large = table.buckets[i]; large; large = large->chain) {
             if (large->state == LARGE_LIVE) {
                 *blocks += 1;

@@ -7,6 +7,19 @@
 
 static uint32_t first_of[MOAT_SMALL_CLASSES];
 static uint32_t count_of[MOAT_SMALL_CLASSES];
+static uint32_t generation = 1; /* of the lists; a page listed in an earlier one stands nowhere */
+
+/* A fork left the lists half changed: they begin anew. Their pages can still be claimed by a push. */
+static void take_lock(void)
+{
+    if (lock_take(LOCK_ORPHANS)) {
+        generation++;
+        for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
+            first_of[class] = 0;
+            atomic_set(&count_of[class], 0);
+        }
+    }
+}
 
 static void enter(struct record *page)
 {
@@ -15,7 +28,7 @@ static void enter(struct record *page)
     page->orphan_next = *first;
     if (*first)
         record_of_slice(*first)->orphan_previous = slice_of_record(page);
-    page->is_listed = 1;
+    page->is_listed = generation;
     atomic_set(&count_of[page->class], count_of[page->class] + 1);
     *first = slice_of_record(page);
 }
@@ -36,7 +49,7 @@ bool orphans_add(struct record *page)
 {
     uint64_t seen = atomic_get(&page->remote);
 
-    lock_take(LOCK_ORPHANS);
+    take_lock();
     /* Release: the next owner sees lists and states as they are now. */
     bool given =
         remote_head(seen) == 0 && atomic_cas_acq_rel(&page->remote, &seen, seen & ~(uint64_t)REMOTE_OWNED_BITS);
@@ -48,8 +61,8 @@ bool orphans_add(struct record *page)
 
 void orphans_forget(struct record *page)
 {
-    lock_take(LOCK_ORPHANS);
-    if (page->is_listed)
+    take_lock();
+    if (page->is_listed == generation)
         leave(page);
     lock_drop(LOCK_ORPHANS);
 }
@@ -70,7 +83,7 @@ struct record *orphans_claim(unsigned class)
 
     if (atomic_get(&count_of[class]) == 0)
         return NULL;
-    lock_take(LOCK_ORPHANS);
+    take_lock();
     while (!page && first_of[class] != 0) {
         page = record_of_slice(first_of[class]);
         leave(page);

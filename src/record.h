@@ -72,7 +72,7 @@ struct record {
     uint32_t woken_next;  /* the holder of the page's place on the stack */
     uint32_t orphan_next; /* LOCK_ORPHANS */
     uint32_t orphan_previous;
-    uint32_t is_listed;     /* LOCK_ORPHANS: stands in the list of orphans */
+    uint32_t is_listed;     /* LOCK_ORPHANS: the generation of the lists in which it stands, 0 for none */
     uint32_t run_slices;    /* of the page: 1, or a medium block's */
     uintptr_t user;         /* medium: what malloc returned */
     size_t requested;       /* medium: bytes asked for */

@@ -1,7 +1,7 @@
 /* slices.c - see slices.h. Everything here is under LOCK_SLICES.
  *
- * Each structure is changed by one last store, so that a child of _Fork that finds the lock held by a thread it does not
- * have loses at most the slices in that thread's hands.
+ * A child of _Fork that finds the lock held by a thread it does not have trusts none of the lists (start_afresh): it
+ * allocates from fresh chunks, and what waited here stays unused.
  */
 #include "slices.h"
 
@@ -54,6 +54,25 @@ static struct {
     uint64_t purge_time, purges_left;
     uint64_t next_tick; /* atomic */
 } frontier;
+
+/* A fork left pools and runs half changed: all of it stays unused, chunks are not counted any more, and what follows is
+ * taken from fresh chunks. */
+static MOAT_COLD void start_afresh(void)
+{
+    for (uint32_t chunk = 0; chunk < frontier.next; chunk += MOAT_CHUNK_SLICES)
+        record_of_slice(chunk)->chunk_class = 0;
+    memset(frontier.run, 0, sizeof frontier.run);
+    memset(frontier.pool, 0, sizeof frontier.pool);
+    frontier.shared = frontier.medium = (struct run){0};
+    frontier.next = (uint32_t)round_up(frontier.next, MOAT_CHUNK_SLICES);
+    chunks_forget();
+}
+
+static void take_lock(void)
+{
+    if (lock_take(LOCK_SLICES))
+        start_afresh();
+}
 
 static char *slice_start(uint32_t slice)
 {
@@ -222,7 +241,7 @@ struct record *slices_take(unsigned class, uint32_t slices)
     struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
     struct record *page = NULL;
 
-    lock_take(LOCK_SLICES);
+    take_lock();
     bool is_fresh = false;
     struct page_list *list = pool->dirty.newest ? &pool->dirty : &pool->clean;
     if (list->count > 0) {
@@ -276,7 +295,7 @@ void slices_release(struct record *page)
     struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
     uint64_t now = os_now_ms();
 
-    lock_take(LOCK_SLICES);
+    take_lock();
     page->contents = CONTENTS_OWN;
     page->is_zeroed = 0;
     page->idle_since_ms = (uint32_t)now;
@@ -302,7 +321,7 @@ void slices_tick(void)
     if (now < due || !atomic_cas_acq_rel(&frontier.next_tick, &due, now + TICK_MS))
         return;
 
-    lock_take(LOCK_SLICES);
+    take_lock();
     unsigned purges = PURGES_AT_ONCE;
     for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
         struct pool *pool = &frontier.pool[class];
@@ -319,7 +338,7 @@ void slices_tick(void)
 
 bool slices_trim(void)
 {
-    lock_take(LOCK_SLICES);
+    take_lock();
     bool any = chunks_give_back(0, true, UINT32_MAX) > 0;
     for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
         struct pool *pool = &frontier.pool[class];
@@ -334,7 +353,7 @@ bool slices_trim(void)
 
 void slices_before_fork(void)
 {
-    lock_take(LOCK_SLICES);
+    take_lock();
     chunks_give_back(0, true, UINT32_MAX);
     lock_drop(LOCK_SLICES);
 }

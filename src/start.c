@@ -47,13 +47,14 @@ static bool start(void)
     fill_class_table();
     hook_start(page);
     *page = MARK_SETTLED;
-    fork_mark = os_wipe_on_fork(page, MOAT_OS_PAGE) == 0 ? page : NULL;
+    if (os_wipe_on_fork(page, MOAT_OS_PAGE) == 0) {
+        fork_mark = page;
+        lock_watch_fork(page + MOAT_CACHE_LINE / sizeof *page);
+    }
     if (cage_open_tables(1)) /* seals moat_fixed */
         return true;
     cage_abandon();
-    os_unmap(page, MOAT_OS_PAGE);
-    fork_mark = NULL;
-    return false;
+    return false; /* the page stays: locks look at it by now */
 }
 
 static void say_start(void)
@@ -83,7 +84,6 @@ bool fork_is_new_child(void)
 
 static void settle_child(void)
 {
-    lock_reset_all();
     if (!is_started)
         return;
     random_restart();

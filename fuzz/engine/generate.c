@@ -65,7 +65,7 @@ static uint8_t draw_operation(struct theme *theme)
                                           OP_REALLOC, OP_REALLOCARRAY, OP_ALIGNED_ALLOC, OP_MEMALIGN,       OP_VALLOC,
                                           OP_PVALLOC, OP_NEW,          OP_CALLOC,        OP_POSIX_MEMALIGN, OP_NEW};
     static const uint8_t bursts[] = {OP_BURST_ALLOCATE, OP_BURST_ALLOCATE, OP_BURST_FREE,
-                                     OP_BURST_FREE,     OP_SIDE_BY_SIDE,   OP_BURST_ALLOCATE};
+                                     OP_BURST_FREE,     OP_SIDE_BY_SIDE,   OP_ROUNDS};
     if (chance(theme, 2))
         return (uint8_t)draw(theme, OP_COUNT);
     if (chance(theme, 2))

@@ -37,6 +37,7 @@ enum operation {
     OP_END_THREAD,     /* the helper ends: its pages are abandoned and may be claimed */
     OP_FREE_NOTHING,   /* free(NULL) and its relatives */
     OP_CHECK_HEAP,
+    OP_ROUNDS, /* one thread takes blocks, another returns them, many times: memory must not grow with the rounds */
     OP_COUNT
 };
 

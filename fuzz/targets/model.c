@@ -548,6 +548,35 @@ static void do_side_by_side(const struct record *record, unsigned flags)
         check_errno_kept(&handed_over[i]);
 }
 
+/* One thread takes blocks, another (or the same) returns them: with frees by another thread, that is how a queue between two threads works.
+ * The owner must hear of what came back before it asks the system for more. */
+static void do_rounds(const struct record *record)
+{
+    enum { ROUNDS = 48, WARM_ROUNDS = 4, COUNT_MAX = 256, SLACK_BYTES = 6 * MOAT_SLICE };
+    unsigned owner = record->thread, other = (record->thread + (record->arg24 & 3)) % THREADS;
+    size_t size = record_size(record) % 8192, before = 0;
+    unsigned count = 1 + (record->arg24 >> 2) % COUNT_MAX;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < count; i++)
+            calls[i] = (struct call){.function = CALL_MALLOC, .count = 1, .size = size, .alignment = 1};
+        calls_on(owner, calls, count);
+        for (unsigned i = 0; i < count; i++) {
+            if (!call_succeeded(&calls[i]))
+                live_fail("malloc refused %zu bytes", size);
+            memset(calls[i].result, 0xee, size);
+            calls[i].function = CALL_FREE;
+            calls[i].block = calls[i].result;
+        }
+        calls_on(other, calls, count);
+        if (round + 1 == WARM_ROUNDS)
+            before = moat_mallinfo2().arena;
+    }
+    size_t after = moat_mallinfo2().arena, allowed = SLACK_BYTES + count * size;
+    if (after > before && after - before > allowed)
+        live_fail("%u rounds of %u blocks of %zu bytes by threads %u and %u made the heap grow from %zu to %zu bytes",
+                  (unsigned)ROUNDS, count, size, owner, other, before, after);
+}
+
 /* ---- the input ---- */
 
 static void ask_heap(void *valid)
@@ -601,6 +630,9 @@ static void do_record(const struct record *record, unsigned flags)
     case OP_CHECK_HEAP:
         live_check_all();
         check_heap();
+        break;
+    case OP_ROUNDS:
+        do_rounds(record);
         break;
     default:
         do_allocate(record);

@@ -11,16 +11,35 @@
 
 static struct {
     uint32_t word;
+    uint32_t is_broken; /* its holder was left behind by a fork */
 } MOAT_ALIGNED(MOAT_CACHE_LINE) locks[LOCK_RANKS];
+
+enum { MARK_WIPED = 0, MARK_SEEN = 1, MARK_SETTLING = 2 };
+
+static uint32_t *fork_mark; /* NULL where the kernel cannot wipe */
 
 /* This thread is between fork's handlers. */
 static MOAT_THREAD bool holds_all;
 
-void lock_take(enum lock_rank rank)
+/* One thread of a young child sets the locks free; others that it may have by then wait. */
+static MOAT_COLD void enter_child(void)
 {
-    if (MOAT_UNLIKELY(holds_all))
-        return;
-    uint32_t *word = &locks[rank].word;
+    uint32_t seen = MARK_WIPED;
+
+    if (atomic_cas_acq_rel(fork_mark, &seen, MARK_SETTLING)) {
+        for (int rank = 0; rank < LOCK_RANKS; rank++) {
+            locks[rank].is_broken |= locks[rank].word != 0;
+            atomic_set(&locks[rank].word, 0);
+        }
+        atomic_set_release(fork_mark, MARK_SEEN);
+        os_wake(fork_mark, INT32_MAX);
+    }
+    while (atomic_get_acquire(fork_mark) == MARK_SETTLING)
+        os_wait_while(fork_mark, MARK_SETTLING);
+}
+
+static void acquire(uint32_t *word)
+{
     uint32_t seen = 0;
 
     if (atomic_cas_acq_rel(word, &seen, 1))
@@ -36,6 +55,18 @@ void lock_take(enum lock_rank rank)
         os_wait_while(word, 2);
 }
 
+bool lock_take(enum lock_rank rank)
+{
+    if (MOAT_UNLIKELY(holds_all))
+        return false;
+    if (MOAT_UNLIKELY(fork_mark && atomic_get(fork_mark) != MARK_SEEN))
+        enter_child();
+    acquire(&locks[rank].word);
+    bool was_broken = locks[rank].is_broken != 0;
+    locks[rank].is_broken = 0;
+    return was_broken;
+}
+
 void lock_drop(enum lock_rank rank)
 {
     if (MOAT_UNLIKELY(holds_all))
@@ -47,8 +78,10 @@ void lock_drop(enum lock_rank rank)
 
 void lock_take_all(void)
 {
-    for (int rank = 0; rank < LOCK_RANKS; rank++)
-        lock_take((enum lock_rank)rank);
+    for (int rank = 0; rank < LOCK_RANKS; rank++) {
+        bool was_broken = lock_take((enum lock_rank)rank);
+        locks[rank].is_broken = was_broken; /* for the next holder */
+    }
     holds_all = true;
 }
 
@@ -57,11 +90,12 @@ void lock_drop_all(void)
     holds_all = false;
     for (int rank = LOCK_RANKS; rank-- > 0;)
         lock_drop((enum lock_rank)rank);
+    if (fork_mark)
+        atomic_set_release(fork_mark, MARK_SEEN); /* in the child: nothing is broken */
 }
 
-void lock_reset_all(void)
+void lock_watch_fork(uint32_t *word)
 {
-    holds_all = false;
-    for (int rank = 0; rank < LOCK_RANKS; rank++)
-        atomic_set(&locks[rank].word, 0);
+    *word = MARK_SEEN;
+    fork_mark = word;
 }

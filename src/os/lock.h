@@ -1,8 +1,11 @@
 /* lock.h - the locks of the cold paths.
  *
  * A thread takes them in rising rank only, so they cannot deadlock, and fork takes all of them. No lock is held over a
- * call into the program. The child of a raw clone or _Fork may find one held by a thread that it does not have: it then
- * sets all locks free (lock_reset), which is why every structure under a lock is changed by one last store.
+ * call into the program.
+ *
+ * The child of _Fork or of a raw clone may find one held by a thread that it does not have. The kernel wipes a word there
+ * (lock_watch_fork); whoever takes a lock first sets all free, and each lock that was held then says so, once, to its next
+ * holder, who must not trust what lies under it.
  */
 #ifndef MOAT_OS_LOCK_H
 #define MOAT_OS_LOCK_H
@@ -14,7 +17,6 @@ enum lock_rank {
     LOCK_INIT,    /* the start of the heap */
     LOCK_HEAPS,   /* the pool of thread heaps */
     LOCK_ORPHANS, /* pages whose thread has ended */
-    LOCK_MEDIUM,  /* free medium blocks */
     LOCK_LARGE,   /* the table of large blocks */
     LOCK_SLICES,  /* the frontier and released slices */
     LOCK_META,    /* the allocator's own memory */
@@ -23,12 +25,14 @@ enum lock_rank {
     LOCK_RANKS
 };
 
-void lock_take(enum lock_rank rank);
+/* Answers true if what lies under the lock may have been left half changed: the caller, who holds it, starts that afresh. */
+bool lock_take(enum lock_rank rank);
 void lock_drop(enum lock_rank rank);
 /* For fork alone: all of them, in order. Until it drops them the thread passes every lock, since a handler of the program
- * that runs between may allocate. lock_reset_all is a child's fresh start. */
+ * that runs between may allocate. */
 void lock_take_all(void);
 void lock_drop_all(void);
-void lock_reset_all(void);
+/* `word` reads 0 in a child of fork, by whatever means; lock.c alone writes it from now on. */
+void lock_watch_fork(uint32_t *word);
 
 #endif

@@ -9,16 +9,13 @@
  * controls only. A case whose protection is --off is reported as skipped, its control runs.
  */
 #include "cases.h"
-#include "../support/death.h"
+#include "run.h"
 #include "../support/expect.h"
 #include "../support/pace.h"
 #include "../support/sizes.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <string.h>
 
 enum {
@@ -92,255 +89,7 @@ static int child(char *const argv[])
     return subject.misuse ? CASE_SURVIVED : 0;
 }
 
-/* ---- one run ---- */
-
-struct outcome {
-    struct death death;
-    struct report report;
-    bool reported;
-};
-
-extern char **environ;
-
-/* The driver's environment with the library preloaded. */
-static char **child_environment(void)
-{
-    static char *environment[4096];
-    static char preload[PATH_MAX + 16];
-    size_t count = 0;
-    for (char **entry = environ; *entry != NULL && count < SIZES_COUNT(environment) - 2; entry++) {
-        if (strncmp(*entry, "LD_PRELOAD=", 11) != 0)
-            environment[count++] = *entry;
-    }
-    if (options.library != NULL) {
-        snprintf(preload, sizeof preload, "LD_PRELOAD=%s", options.library);
-        environment[count++] = preload;
-    }
-    environment[count] = NULL;
-    return environment;
-}
-
-static pid_t spawn(char *const argv[], int stderr_end, int report_end)
-{
-    static char **environment;
-    posix_spawn_file_actions_t actions;
-    pid_t pid = -1;
-    if (environment == NULL)
-        environment = child_environment();
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, stderr_end, STDERR_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, report_end, REPORT_DESCRIPTOR);
-    int error = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) {
-        expect_say("cannot start a child: %s\n", strerror(error));
-        exit(2);
-    }
-    return pid;
-}
-
-/* Both ends close at exec, and both lie above the numbers that the child's ends get. */
-static void open_pipe(int ends[2])
-{
-    int low[2];
-    if (pipe2(low, O_CLOEXEC) != 0)
-        exit(2);
-    for (int i = 0; i < 2; i++) {
-        ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 10);
-        close(low[i]);
-    }
-}
-
-static struct outcome run_once(const struct death_case *death_case, const struct subject *subject)
-{
-    struct outcome outcome;
-    int errors[2], reports[2];
-    char size[32], run[32];
-    snprintf(size, sizeof size, "%zu", subject->size);
-    snprintf(run, sizeof run, "%u", subject->run);
-    const char *arguments[] = {
-        "death",
-        "--child",
-        death_case->name,
-        size,
-        run,
-        subject->misuse ? "1" : "0",
-        options.library != NULL ? options.library : "",
-        NULL,
-    };
-    char *argv[SIZES_COUNT(arguments)];
-    memcpy(argv, arguments, sizeof argv);
-
-    memset(&outcome, 0, sizeof outcome);
-    open_pipe(errors);
-    open_pipe(reports);
-    pid_t pid = spawn(argv, errors[1], reports[1]);
-    close(errors[1]);
-    close(reports[1]);
-    death_collect(pid, errors[0], &outcome.death);
-    outcome.reported = read(reports[0], &outcome.report, sizeof outcome.report) == sizeof outcome.report;
-    close(errors[0]);
-    close(reports[0]);
-    return outcome;
-}
-
-/* ---- what a report must look like ---- */
-
-/* If `text` begins with one of the words, separated by bars, then which one it is, from 1; else 0. The longest that
- * fits counts. */
-static unsigned match_one_of(const char **text, const char *words)
-{
-    unsigned number = 0, found = 0;
-    size_t longest = 0;
-    while (words != NULL) {
-        const char *bar = strchr(words, '|');
-        size_t length = bar != NULL ? (size_t)(bar - words) : strlen(words);
-        number++;
-        if (length > longest && strncmp(*text, words, length) == 0) {
-            found = number;
-            longest = length;
-        }
-        words = bar != NULL ? bar + 1 : NULL;
-    }
-    *text += longest;
-    return found;
-}
-
-static bool match(const char **text, const char *word)
-{
-    size_t length = strlen(word);
-    if (strncmp(*text, word, length) != 0)
-        return false;
-    *text += length;
-    return true;
-}
-
-/* Without leading zeros, sign or anything else that strtoull would take. */
-static bool match_number(const char **text, unsigned base, uint64_t *number)
-{
-    const char *start = *text;
-    *number = 0;
-    for (;; *text += 1) {
-        char c = **text;
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : 16;
-        if (digit >= base)
-            break;
-        *number = *number * base + digit;
-    }
-    return *text > start && (*start != '0' || *text == start + 1);
-}
-
-/* Small blocks are told by their class, others by their bytes. Which it is for requests close below 16 KiB depends on
- * the rounding. */
-static const char *wrong_detail(const char **text, const struct death_case *death_case, const struct outcome *outcome)
-{
-    uint64_t bytes = 0;
-    bool is_small = outcome->report.low < SIZES_SMALL_LIMIT;
-    bool is_surely_small = outcome->report.high < SIZES_SMALL_LIMIT && !outcome->report.is_aligned;
-
-    if (match(text, "unknown"))
-        return death_case->flags & (CASE_UNKNOWN | CASE_MAYBE_UNKNOWN) ? NULL : "the block is unknown";
-    if (death_case->flags & CASE_UNKNOWN)
-        return "`unknown` is missing";
-    if (match(text, "class ")) {
-        if (!is_small)
-            return "a class, but the block is not small";
-        if (!match_number(text, 10, &bytes))
-            return "class without number";
-    } else {
-        if (is_surely_small)
-            return "no class, but the block is small";
-        if (!match_number(text, 10, &bytes) || !match(text, " bytes"))
-            return "neither class nor bytes";
-    }
-    if (bytes < outcome->report.low || bytes > outcome->report.high)
-        return "the block's bytes are not those of the block";
-    return NULL;
-}
-
-/* NULL if stderr holds exactly one line, and exactly the promised one; else what is wrong with it. */
-static const char *wrong_line(const struct death_case *death_case, const struct outcome *outcome)
-{
-    const char *text = outcome->death.text;
-    uint64_t number = 0;
-
-    if (!match(&text, "moat: "))
-        return "the line does not begin with `moat: `";
-    unsigned kind = match_one_of(&text, death_case->kinds);
-    if (kind == 0 || !match(&text, " in "))
-        return "wrong kind";
-    if (outcome->report.function[0] != '\0' ? !match(&text, outcome->report.function)
-                                            : match_one_of(&text, death_case->functions) == 0)
-        return "wrong function";
-    if (!match(&text, "(): 0x"))
-        return "wrong function or no address";
-    if (!match_number(&text, 16, &number))
-        return "no address";
-    if (number != outcome->report.address && !(outcome->report.any_address && kind > 1))
-        return "wrong address";
-    if (!match(&text, " ("))
-        return "no detail";
-    const char *wrong = wrong_detail(&text, death_case, outcome);
-    if (wrong != NULL)
-        return wrong;
-    if (!match(&text, "), thread "))
-        return "no thread";
-    if (!match_number(&text, 10, &number) ||
-        (outcome->report.thread != 0 && number != (uint64_t)outcome->report.thread))
-        return "wrong thread";
-    if (strcmp(text, "\n") != 0 || outcome->death.length != (size_t)(text + 1 - outcome->death.text))
-        return "more than one line";
-    return NULL;
-}
-
-static const char *wrong_death(const struct death_case *death_case, const struct outcome *outcome)
-{
-    bool is_fault = death_case->flags & CASE_FAULT;
-    if (outcome->death.hung)
-        return "it hangs";
-    if (!death_is_by(&outcome->death, is_fault ? SIGSEGV : SIGABRT))
-        return is_fault ? "it did not end by SIGSEGV" : "it did not end by SIGABRT";
-    if (!outcome->reported)
-        return "it ended before its misuse";
-    if (is_fault)
-        return outcome->death.length == 0 ? NULL : "something on stderr";
-    return wrong_line(death_case, outcome);
-}
-
-static const char *wrong_control(const struct outcome *outcome)
-{
-    if (outcome->death.hung)
-        return "the control hangs";
-    if (!death_is_exit(&outcome->death, 0))
-        return "the control did not exit with 0";
-    return outcome->death.length == 0 ? NULL : "the control wrote to stderr";
-}
-
 /* ---- all runs ---- */
-
-static const char *status_words(int status)
-{
-    if (!WIFEXITED(status))
-        return "";
-    switch (WEXITSTATUS(status)) {
-    case CASE_SURVIVED:
-        return " (the misuse was not noticed)";
-    case CASE_HANDED_TWICE:
-        return " (one block had two owners)";
-    case CASE_NOT_BOUND:
-        return " (malloc is not the library's)";
-    case CASE_NOT_SET_UP:
-        return " (the case could not be set up)";
-    case CASE_NO_MEMORY:
-        return " (no memory)";
-    case CASE_WRONG_FAULT:
-        return " (a fault at another place than promised)";
-    default:
-        return "";
-    }
-}
 
 static void say_failure(const struct death_case *death_case, const struct subject *subject,
                         const struct outcome *outcome, const char *wrong)
@@ -349,15 +98,15 @@ static void say_failure(const struct death_case *death_case, const struct subjec
     expect_fail("%s size %zu run %u %s: %s; %s %d%s; wanted address 0x%llx thread %d; stderr %zu bytes: %.200s",
                 death_case->name, subject->size, subject->run, subject->misuse ? "misuse" : "control", wrong,
                 WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-                status_words(status), (unsigned long long)outcome->report.address, outcome->report.thread,
+                verdict_on_status(status), (unsigned long long)outcome->report.address, outcome->report.thread,
                 outcome->death.length, outcome->death.text);
 }
 
 static void check_once(const struct death_case *death_case, size_t size, unsigned run, bool misuse)
 {
     struct subject subject = {.size = size, .run = run, .misuse = misuse};
-    struct outcome outcome = run_once(death_case, &subject);
-    const char *wrong = misuse ? wrong_death(death_case, &outcome) : wrong_control(&outcome);
+    struct outcome outcome = run_once(death_case, &subject, options.library);
+    const char *wrong = misuse ? verdict_on_death(death_case, &outcome) : verdict_on_control(&outcome);
     if (wrong == NULL)
         expect_passed++;
     else

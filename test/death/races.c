@@ -2,8 +2,7 @@
  *
  * Either a free finds the other and dies, or both pass: then the block is in two lists, or twice in one, and must be
  * found out before it has two owners, at the latest while the page's owner makes the next 10,000 allocations. The main
- * thread is the owner. The threads meet at a counter that they spin on, since a kernel's barrier wakes them
- * microseconds apart.
+ * thread is the owner. The threads meet by spinning, since a kernel's barrier wakes them microseconds apart.
  */
 #include "cases.h"
 
@@ -13,28 +12,41 @@
 
 enum { FURTHER = 10000, TABLE = 32768 };
 
-static atomic_uint arrived;
+/* The two threads pass a number to and fro before they go: after that both are surely on a processor, some 50 ns apart.
+ * A thread that the machine does not run must not stop the other for ever. */
+enum { PASSES = 200, LOOKS_MAX = 5000000 };
+static atomic_uint passed;
 
-static void meet(unsigned parties, unsigned delay)
+static void wait_for(unsigned number)
 {
-    atomic_fetch_add(&arrived, 1);
-    /* A thread that the machine does not run must not stop the other: after a million looks it goes alone. */
-    for (unsigned looks = 0; atomic_load(&arrived) < parties && looks < 1000000; looks++)
+    for (unsigned looks = 0; atomic_load_explicit(&passed, memory_order_acquire) != number && looks < LOOKS_MAX;
+         looks++)
         __builtin_ia32_pause();
-    /* Different distances in different runs. */
+}
+
+/* `side` is 0 for one thread and 1 for the other; the delay makes different distances in different runs. */
+static void meet(unsigned side, unsigned delay)
+{
+    for (unsigned i = side; i < PASSES; i += 2) {
+        wait_for(i);
+        atomic_store_explicit(&passed, i + 1, memory_order_release);
+    }
+    if (side == 0)
+        wait_for(PASSES);
     for (volatile unsigned i = 0; i < delay; i++) {
     }
 }
 
 struct racer {
     void *block;
+    unsigned side;
     unsigned delay;
 };
 
 static void *race(void *argument)
 {
     struct racer *racer = argument;
-    meet(2, racer->delay);
+    meet(racer->side, racer->delay);
     free(racer->block);
     return NULL;
 }
@@ -74,13 +86,13 @@ static void allocate_on(size_t size)
 static void owner_and_other(const struct subject *subject)
 {
     struct pair pair = take_pair(subject->size);
-    struct racer racer = {.block = pair.block, .delay = subject->run % 8 * 5};
+    struct racer racer = {.block = pair.block, .side = 1, .delay = subject->run % 8 * 5};
     pthread_t thread;
 
     if (subject->misuse)
         blame_anybody(pair.block, subject->size);
     start(&thread, &racer);
-    meet(2, subject->run / 8 % 8 * 5);
+    meet(0, subject->run / 8 % 8 * 5);
     if (subject->misuse)
         free(pair.block);
     pthread_join(thread, NULL);
@@ -91,8 +103,9 @@ static void owner_and_other(const struct subject *subject)
 static void two_others(const struct subject *subject)
 {
     struct pair pair = take_pair(subject->size);
-    struct racer one = {.block = pair.block, .delay = subject->run % 8 * 5};
-    struct racer two = {.block = subject->misuse ? pair.block : take(subject->size), .delay = subject->run / 8 % 8 * 5};
+    struct racer one = {.block = pair.block, .side = 0, .delay = subject->run % 8 * 5};
+    struct racer two = {.side = 1, .delay = subject->run / 8 % 8 * 5};
+    two.block = subject->misuse ? pair.block : take(subject->size);
     pthread_t threads[2];
 
     if (subject->misuse)

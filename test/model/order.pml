@@ -5,12 +5,12 @@
  * What is modelled.  One block, correct programs, two threads.  Thread 0 owns
  * the page: malloc, local free, realloc in place, collect, and the look at a
  * block from outside (the check of the block in front, when its neighbour is
- * freed): state, contents, state again.  Thread 1 frees remotely.
- * Each holds the block only after the other handed it over with synchronisation.  Contents: nothing (zeroed, a link, or the user's
- * old data without its canary), or a canary made for slack 1 or 2.  Plain
- * stores to state and contents wait in one store buffer in order (x86-TSO);
- * locked instructions wait until it is empty.  There is no end: any number of
- * operations.
+ * freed): state, contents, state again.  Thread 1 frees remotely.  Each holds
+ * the block only after the other handed it over with synchronisation.
+ * Contents: nothing (zeroed, a link, or the user's old data without its
+ * canary), or a canary made for slack 1 or 2.  Plain stores to state and
+ * contents wait in one store buffer in order (x86-TSO); locked instructions
+ * wait until it is empty.  There is no end: any number of operations.
  *
  * Checked, always.
  *   In memory (what a fork's child, a core dump or another thread sees), a

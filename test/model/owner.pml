@@ -58,7 +58,6 @@
 
 #define NIL    7
 #define NOBODY 0
-#define FAIL   NOBODY
 
 /* Pages, as all see them. */
 byte count[NP];                 /* the remote word: blocks pushed and not yet collected ... */

@@ -46,8 +46,10 @@
  * src/owner.c page_abandon (abandon), page_claim (claim);
  * src/page.c page_release (release), page_open (open).
  *
- * Planted mistakes (each must be found): BARE_HEAD, NO_STATE_AT_POP, NO_STATE_AT_COLLECT,
- * ABANDON_NO_CAS, CLAIM_NO_CAS, OWNER_AFTER_CAS, POOL_UNOWNED, RELEASE_BLIND, REALLOC_PLAIN.
+ * Planted mistakes (each must be found): BARE_HEAD (no count, no epoch),
+ * NO_COUNT, NO_STATE_AT_POP, NO_STATE_AT_COLLECT, ABANDON_NO_CAS, CLAIM_NO_CAS,
+ * OWNER_AFTER_CAS, POOL_UNOWNED, RELEASE_BLIND, REALLOC_PLAIN.  NO_EPOCH is not
+ * one: count and states are enough without it (README.md).
  */
 #ifndef NT
 #define NT 2
@@ -80,10 +82,10 @@
 
 typedef store_buffer { byte n; byte block[SB]; byte value[SB] };
 
-/* The page, as all see it. */
+/* The page, as all see it. Owner and heap numbers are me + 1. */
 byte state[NB];
 byte link[NB];
-byte owner = NOBODY;            /* me + 1 */
+byte owner = NOBODY;
 byte head = NIL, count, epoch;  /* the remote word ... */
 bit owned;                      /* ... and its owned bit */
 bit pooled = 1;

@@ -207,7 +207,7 @@ int main(void)
 {
     pthread_t threads[THREADS], forker;
     seed = rng_seed();
-    if (PACE_HAS_TSAN) {
+    if (pace_has_tsan()) {
         expect_say("skipped: the sanitizer needs its own fork handlers, which _Fork and clone leave out\n");
         EXPECT(true);
         return expect_done();

@@ -149,6 +149,9 @@ static inline void *family_launder(void *block)
     return block;
 }
 
+/* Whether a function of the family is there at all: see the weak ones above. */
+#define FAMILY_HAS(function) (family_launder((void *)(uintptr_t)&function) != NULL)
+
 static inline size_t family_launder_size(size_t size)
 {
     __asm__ volatile("" : "+r"(size));

@@ -27,6 +27,11 @@ enum { PACE_HAS_ASAN = 1 };
 enum { PACE_HAS_ASAN = 0 };
 #endif
 
+static inline bool pace_has_tsan(void)
+{
+    return PACE_HAS_TSAN;
+}
+
 static inline bool pace_is_quick(void)
 {
     const char *quick = getenv("MOAT_TEST_QUICK");

@@ -183,9 +183,9 @@ static void pool_keeps_few_slices_hot(void)
     struct record *pages[SLICES];
     size_t hot = 0;
     unsigned class = class_of_bytes(1900);
-    uint64_t purged = stats_get(STAT_PAGES_PURGED);
 
     slices_trim();
+    uint64_t purged = stats_get(STAT_PAGES_PURGED);
     for (size_t i = 0; i < SLICES; i++)
         pages[i] = open_page(class);
     for (size_t i = 0; i < RELEASED; i++)

@@ -50,7 +50,7 @@ static inline struct class_queue *unit_queue_of(unsigned class)
     return &heap_of_thread()->queue[class];
 }
 
-static uintptr_t unit_expected_fault;
+static volatile uintptr_t unit_expected_fault;
 
 static inline void unit_on_fault(int signal_number, siginfo_t *info, void *context)
 {

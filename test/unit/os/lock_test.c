@@ -47,8 +47,8 @@ static void one_thread_is_inside_at_a_time(enum lock_rank rank)
 /* The order that lock.h gives: whoever holds one may take those behind it. */
 static void ranks_are_in_the_order_of_their_use(void)
 {
-    static const enum lock_rank order[] = {LOCK_INIT,   LOCK_HEAPS, LOCK_ORPHANS, LOCK_MEDIUM, LOCK_LARGE,
-                                           LOCK_SLICES, LOCK_META,  LOCK_RANDOM,  LOCK_FIXED};
+    static const enum lock_rank order[] = {LOCK_LATE,   LOCK_INIT, LOCK_HEAPS,  LOCK_ORPHANS, LOCK_LARGE,
+                                           LOCK_SLICES, LOCK_META, LOCK_RANDOM, LOCK_FIXED};
     EXPECT_EQ(sizeof order / sizeof order[0], LOCK_RANKS);
     for (size_t i = 0; i < LOCK_RANKS; i++)
         EXPECT_EQ(order[i], i);
@@ -119,18 +119,24 @@ static void holder_of_all_passes_and_others_wait(void)
     EXPECT_EQ(passed, THREADS);
 }
 
-/* In a child: locks that a thread of the parent held are free again. */
-static void reset_frees_every_lock(void)
+/* In a child of _Fork: locks that were held are free again, and each says once that it was. */
+static void child_finds_every_lock_free_and_broken(void)
 {
+    for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
+        EXPECT(!lock_take(rank));
     pid_t child = _Fork();
     if (child == 0) {
-        for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
-            lock_take(rank);
-        lock_reset_all();
-        for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
-            lock_take(rank);
-        _exit(0);
+        bool said_so = true, says_it_again = false;
+        for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++) {
+            said_so &= lock_take(rank);
+            lock_drop(rank);
+            says_it_again |= lock_take(rank);
+            lock_drop(rank);
+        }
+        _exit(said_so && !says_it_again ? 0 : 1);
     }
+    for (enum lock_rank rank = LOCK_RANKS; rank-- > 0;)
+        lock_drop(rank);
     EXPECT_EQ(child_wait(child), 0);
 }
 
@@ -142,6 +148,6 @@ int main(void)
         one_thread_is_inside_at_a_time(rank);
     held_lock_stops_no_other();
     holder_of_all_passes_and_others_wait();
-    reset_frees_every_lock();
+    child_finds_every_lock_free_and_broken();
     return expect_done();
 }

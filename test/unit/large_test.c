@@ -1,0 +1,264 @@
+/* Large blocks: guards on both sides in every build, inaccessible from their free on, addresses that rest, and resizing
+ * that moves pages and not bytes.
+ */
+#include "unit/unit.h"
+
+#include "large.h"
+#include "support/pattern.h"
+#include "support/sizes.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { MIB = 1 << 20, REST_AT_LEAST = 32 };
+
+static char *end_of_pages(const char *block, size_t bytes)
+{
+    return (char *)round_up((uintptr_t)block + bytes, MOAT_OS_PAGE);
+}
+
+static void block_has_a_guard_on_both_sides(size_t bytes)
+{
+    char *block = moat_malloc(bytes);
+    size_t usable = moat_malloc_usable_size(block);
+
+    if (!EXPECT(block != NULL))
+        return;
+    EXPECT_EQ((uintptr_t)block % MOAT_ALIGN, 0);
+    EXPECT(usable >= bytes);
+    EXPECT(block + usable == end_of_pages(block, bytes));
+    memset(block, 0x11, 1000);
+    memset(block + usable - 1000, 0x11, 1000);
+    EXPECT(!unit_faults(block + usable - 1, true));
+    EXPECT(unit_faults(block + usable, false));
+    EXPECT(unit_faults(block + usable, true));
+    EXPECT(unit_faults((char *)round_down((uintptr_t)block, MOAT_OS_PAGE) - 1, true));
+    if (MOAT_WITH_GUARDS)
+        EXPECT_EQ(usable, round_up(bytes, MOAT_ALIGN));
+    moat_free(block);
+    EXPECT(unit_faults(block, false));
+    EXPECT(unit_faults(block + bytes / 2, true));
+    EXPECT(unit_faults(block + bytes - 1, false));
+}
+
+/* Neighbours in the address space have a guard between them too. */
+static void neighbours_are_apart(void)
+{
+    char *blocks[8];
+    for (size_t i = 0; i < 8; i++)
+        blocks[i] = moat_malloc(2 * MIB - 3 * MOAT_OS_PAGE);
+    for (size_t i = 0; i < 8; i++)
+        EXPECT(unit_faults(end_of_pages(blocks[i], 2 * MIB - 3 * MOAT_OS_PAGE), true));
+    for (size_t i = 0; i < 8; i++)
+        moat_free(blocks[i]);
+}
+
+/* At first 32 frees of the size, then until somebody reuses it at all: addresses are finite, and come back in order. */
+static void freed_address_rests(size_t bytes)
+{
+    char *first = moat_malloc(bytes);
+    moat_free(first);
+    size_t frees = 1;
+    for (; frees < 1000; frees++) {
+        char *block = moat_malloc(bytes);
+        EXPECT(block != NULL);
+        if (block == first)
+            break;
+        *block = 1;
+        moat_free(block);
+    }
+    expect_say("%zu bytes: an address came back after %zu frees\n", bytes, frees);
+    EXPECT(frees > REST_AT_LEAST);
+    EXPECT(frees < 1000 || !large_area_has(first));
+    EXPECT_EQ(stats_get(STAT_REUSED_EARLY), 0);
+}
+
+/* A few frees of one size do not end the rest of another. */
+static void rest_is_by_size(void)
+{
+    char *first = moat_malloc(5 * MIB);
+    moat_free(first);
+    for (int i = 0; i < 200; i++)
+        moat_free(moat_malloc(20 * MIB));
+    for (int i = 0; i < 20; i++) {
+        char *block = moat_malloc(5 * MIB);
+        EXPECT(block != first);
+        moat_free(block);
+    }
+}
+
+static void fresh_block_reads_zero(void)
+{
+    for (int i = 0; i < 80; i++) { /* enough to meet addresses again */
+        char *block = moat_calloc(3, MIB);
+        EXPECT(pattern_is_zero(block, 3 * MIB));
+        memset(block, 0x22, 3 * MIB);
+        moat_free(block);
+    }
+}
+
+/* Growth inside the range: same address; what is behind the new end still faults. */
+static void block_grows_in_place(void)
+{
+    char *block = moat_malloc(5 * MIB);
+    pattern_fill(block, 5 * MIB, 1);
+    char *grown = moat_realloc(block, 5 * MIB + 300000);
+    EXPECT(grown == block || !large_area_has(block));
+    EXPECT(pattern_prefix_holds(grown, 5 * MIB, 5 * MIB, 1));
+    EXPECT(moat_malloc_usable_size(grown) >= 5 * MIB + 300000);
+    memset(grown + 5 * MIB, 0x33, 300000);
+    EXPECT(unit_faults(grown + moat_malloc_usable_size(grown), true));
+    moat_free(grown);
+}
+
+/* Growth out of the range: other addresses, the old ones fault, contents are the same and the new part is zero. */
+static void block_moves_its_pages(void)
+{
+    char *block = moat_malloc(5 * MIB);
+    memset(block, 0, moat_malloc_usable_size(block));
+    pattern_fill(block, 5 * MIB, 2);
+    size_t filled = moat_malloc_usable_size(block);
+    char *moved = moat_realloc(block, 50 * MIB);
+    EXPECT(moved != NULL && moved != block);
+    EXPECT(pattern_prefix_holds(moved, 5 * MIB, 5 * MIB, 2));
+    EXPECT(pattern_is_zero(moved + filled, 50 * MIB - filled));
+    EXPECT((uintptr_t)moved % MOAT_ALIGN == 0);
+    EXPECT(unit_faults(block, false));
+    EXPECT(unit_faults(block + 4 * MIB, true));
+    EXPECT(unit_faults(moved + moat_malloc_usable_size(moved), true));
+    moat_free(moved);
+    EXPECT(unit_faults(moved + MIB, false));
+}
+
+static void block_shrinks_in_place(void)
+{
+    char *block = moat_malloc(9 * MIB);
+    memset(block, 0x44, 9 * MIB);
+    char *shrunk = moat_realloc(block, 3 * MIB);
+    EXPECT(shrunk == block);
+    EXPECT(moat_malloc_usable_size(shrunk) >= 3 * MIB && moat_malloc_usable_size(shrunk) < 3 * MIB + 2 * MOAT_OS_PAGE);
+    EXPECT(shrunk[3 * MIB - 1] == 0x44);
+    EXPECT(unit_faults(shrunk + moat_malloc_usable_size(shrunk), false));
+    EXPECT(unit_faults(shrunk + 8 * MIB, true));
+    shrunk = moat_realloc(shrunk, 4 * MIB);
+    size_t wrong = 0;
+    for (size_t i = 0; i < 3 * MIB; i++)
+        wrong += shrunk[i] != 0x44;
+    EXPECT_EQ(wrong, 0);
+    moat_free(shrunk);
+}
+
+/* Random resizes of a few blocks: contents, alignment and the guard behind the end. */
+static void random_resizes_keep_contents(void)
+{
+    enum { BLOCKS = 4 };
+    struct rng rng = rng_stream(rng_seed(), 0);
+    char *block[BLOCKS] = {NULL};
+    size_t bytes[BLOCKS] = {0};
+    unsigned rounds = pace(600, 150);
+
+    for (unsigned i = 0; i < rounds; i++) {
+        size_t which = rng_below(&rng, BLOCKS);
+        size_t wish = MIB + 1 + rng_below(&rng, (size_t)MIB << rng_below(&rng, 6));
+        char *next = moat_realloc(block[which], wish);
+        if (!EXPECT(next != NULL))
+            break;
+        EXPECT((uintptr_t)next % MOAT_ALIGN == 0 && moat_malloc_usable_size(next) >= wish);
+        EXPECT(pattern_prefix_holds(next, bytes[which], min_size(bytes[which], wish), which));
+        if (i % 16 == 0)
+            EXPECT(unit_faults(next + moat_malloc_usable_size(next), true));
+        pattern_fill(next, wish, which);
+        block[which] = next;
+        bytes[which] = wish;
+    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        moat_free(block[i]);
+}
+
+static void too_much_is_refused_and_changes_nothing(void)
+{
+    char *block = moat_malloc(2 * MIB);
+    static const size_t wishes[] = {PTRDIFF_MAX, SIZE_MAX, SIZE_MAX - 4096, (size_t)1 << 62, (size_t)1 << 48};
+    pattern_fill(block, 2 * MIB, 3);
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        errno = 0;
+        EXPECT(moat_malloc(family_launder_size(wishes[i])) == NULL);
+        EXPECT_EQ(errno, ENOMEM);
+        errno = 0;
+        EXPECT(moat_realloc(block, family_launder_size(wishes[i])) == NULL);
+        EXPECT_EQ(errno, ENOMEM);
+        EXPECT(pattern_prefix_holds(block, 2 * MIB, 2 * MIB, 3));
+    }
+    moat_free(block);
+}
+
+/* Alignments up to what only a mapping of its own can give. */
+static void any_alignment_is_had(void)
+{
+    for (size_t alignment = 16; alignment <= (size_t)1 << 30; alignment *= 4) {
+        char *small = moat_aligned_alloc(alignment, 100), *large = moat_aligned_alloc(alignment, 2 * MIB + 1);
+        EXPECT(small && (uintptr_t)small % alignment == 0);
+        EXPECT(large && (uintptr_t)large % alignment == 0);
+        if (small && large) {
+            memset(small, 0x55, 100);
+            memset(large, 0x55, 2 * MIB + 1);
+            EXPECT(unit_faults(end_of_pages(large, 2 * MIB + 1), true));
+        }
+        moat_free(small);
+        moat_free(large);
+    }
+}
+
+static void live_blocks_are_counted(void)
+{
+    size_t blocks = 0, bytes = 0, blocks_with = 0, bytes_with = 0, blocks_after = 0, bytes_after = 0;
+    void *more[3];
+
+    large_count(&blocks, &bytes);
+    for (int i = 0; i < 3; i++)
+        more[i] = moat_malloc(3 * MIB);
+    large_count(&blocks_with, &bytes_with);
+    for (int i = 0; i < 3; i++)
+        moat_free(more[i]);
+    large_count(&blocks_after, &bytes_after);
+    EXPECT_EQ(blocks_with - blocks, 3);
+    EXPECT_EQ(bytes_with - bytes, 9 * MIB);
+    EXPECT(blocks_after == blocks && bytes_after == bytes);
+}
+
+/* More blocks than the table had room for at first. */
+static void table_grows(void)
+{
+    enum { BLOCKS = 3000 };
+    static char *blocks[BLOCKS];
+    size_t wrong = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = moat_malloc(MIB + 1 + i);
+        *(size_t *)(void *)blocks[i] = i;
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        wrong += *(size_t *)(void *)blocks[i] != i || moat_malloc_usable_size(blocks[i]) < MIB + 1 + i;
+        moat_free(blocks[i]);
+    }
+    EXPECT_EQ(wrong, 0);
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < SIZES_COUNT(sizes_large); i++)
+        block_has_a_guard_on_both_sides(sizes_large[i]);
+    neighbours_are_apart();
+    freed_address_rests(2 * MIB);
+    freed_address_rests(12 * MIB);
+    rest_is_by_size();
+    fresh_block_reads_zero();
+    block_grows_in_place();
+    block_moves_its_pages();
+    block_shrinks_in_place();
+    random_resizes_keep_contents();
+    too_much_is_refused_and_changes_nothing();
+    any_alignment_is_had();
+    live_blocks_are_counted();
+    table_grows();
+    return expect_done();
+}
