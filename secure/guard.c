@@ -19,11 +19,11 @@ static size_t protect_sparse; /* below this many left, only one place in a chunk
 
 void sec_guard_start(void *probe_page, bool may_advise, bool may_protect)
 {
+    os_map_limit_read();
     if (may_advise && os_guard_probe(probe_page)) {
         way = OS_GUARD_ADVISE;
         return;
     }
-    os_map_limit_read();
     way = may_protect ? OS_GUARD_PROTECT : OS_GUARD_NONE;
     protect_budget = os_map_limit() / 4;
     protect_sparse = protect_budget - protect_budget / 4;
@@ -59,7 +59,10 @@ bool sec_guard_may_move(char *end)
 
 bool sec_guard_reopen(void *start, size_t bytes)
 {
-    return way != OS_GUARD_ADVISE || os_guard_remove(start, bytes) == 0;
+    if (way != OS_GUARD_ADVISE || os_guard_remove(start, bytes) == 0)
+        return true;
+    /* A filter that came later refuses the advice: the range, which holds nothing, is made anew. */
+    return os_rest(start, bytes) == 0 && os_open(start, bytes) == 0;
 }
 
 #endif

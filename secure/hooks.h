@@ -47,6 +47,12 @@ MOAT_INLINE void hook_carved(const void *block)
     sec_state_carve(moat_fixed.is.states, block);
 }
 
+/* `next` was read from the free block: false if a free list of that page cannot hold it. */
+MOAT_INLINE bool hook_link_stays(const void *block, const void *next, uint32_t reciprocal)
+{
+    return sec_link_stays(block, next, reciprocal);
+}
+
 /* free -> live. False: the block was on a list but is not free. */
 MOAT_INLINE bool hook_allocated(const void *block)
 {
@@ -62,6 +68,11 @@ MOAT_INLINE bool hook_is_block_start(const void *address, uint32_t reciprocal)
 MOAT_INLINE bool hook_is_live(const void *block)
 {
     return sec_state_is_live(moat_fixed.is.states, block);
+}
+
+MOAT_INLINE bool hook_is_free(const void *block)
+{
+    return sec_state_is_free(moat_fixed.is.states, block);
 }
 
 /* live -> free by the page's owner. False: it was not live. */

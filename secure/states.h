@@ -45,6 +45,15 @@ MOAT_INLINE bool sec_is_block_start(uint32_t offset, uint32_t reciprocal)
     return offset * reciprocal < reciprocal;
 }
 
+/* A link found in a free block: it may lead to another block's start of the same slice only, or nowhere. Which block that
+ * is the state at the next pop decides; without this, granules that two blocks' addresses share let a forged link lead
+ * into the middle of a block, and a wild one out of the cage. */
+MOAT_INLINE bool sec_link_stays(const void *block, const void *next, uint32_t reciprocal)
+{
+    return !next || (((uintptr_t)block ^ (uintptr_t)next) < MOAT_SLICE &&
+                     sec_is_block_start((uint32_t)(uintptr_t)next & (MOAT_SLICE - 1), reciprocal));
+}
+
 MOAT_INLINE void sec_state_carve(uintptr_t states, const void *block)
 {
     atomic_set(sec_state_at(states, block), SEC_STATE_FREE);
@@ -63,6 +72,11 @@ MOAT_INLINE bool sec_state_hand_out(uintptr_t states, const void *block)
 MOAT_INLINE bool sec_state_is_live(uintptr_t states, const void *block)
 {
     return (atomic_get(sec_state_at(states, block)) & SEC_STATE_LIVE) != 0;
+}
+
+MOAT_INLINE bool sec_state_is_free(uintptr_t states, const void *block)
+{
+    return atomic_get(sec_state_at(states, block)) == SEC_STATE_FREE;
 }
 
 /* Owner: the store follows at once, so that a second free finds it (stored late, 23 % of racing pairs both passed). */
@@ -141,6 +155,12 @@ MOAT_INLINE bool sec_is_block_start(uint32_t offset, uint32_t reciprocal)
     return true;
 }
 
+MOAT_INLINE bool sec_link_stays(const void *block, const void *next, uint32_t reciprocal)
+{
+    (void)block, (void)next, (void)reciprocal;
+    return true;
+}
+
 MOAT_INLINE void sec_state_carve(uintptr_t states, const void *block)
 {
     (void)states, (void)block;
@@ -153,6 +173,12 @@ MOAT_INLINE bool sec_state_hand_out(uintptr_t states, const void *block)
 }
 
 MOAT_INLINE bool sec_state_is_live(uintptr_t states, const void *block)
+{
+    (void)states, (void)block;
+    return true;
+}
+
+MOAT_INLINE bool sec_state_is_free(uintptr_t states, const void *block)
 {
     (void)states, (void)block;
     return true;

@@ -47,9 +47,14 @@ MOAT_EXPORT void free(void *block)
     heap_free(block, free_cold);
 }
 
+static MOAT_COLD void cfree_cold(void *block)
+{
+    blocks_free(block, "cfree");
+}
+
 MOAT_EXPORT void cfree(void *block)
 {
-    heap_free(block, free_cold);
+    heap_free(block, cfree_cold);
 }
 
 /* Not small, so there is no fast path: fresh memory is not cleared again. */

@@ -15,6 +15,7 @@
 #include "remote.h"
 #include "report.h"
 #include "slices.h"
+#include "start.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -36,8 +37,9 @@ static void *no_memory(void)
 static void *pop(struct heap *heap, unsigned class, const char *function)
 {
     void *block = heap->free[class];
-    heap->free[class] = *(void **)block;
-    if (!hook_allocated(block))
+    void *next = *(void **)block;
+    heap->free[class] = next;
+    if (!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block))
         blocks_die_of_list(block, function);
     return block;
 }
@@ -53,7 +55,8 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
             return pop(heap, larger, function);
         }
     }
-    void *block = large_malloc(max_size(bytes, 1), MOAT_ALIGN);
+    bool is_zeroed;
+    void *block = large_malloc(max_size(bytes, 1), MOAT_ALIGN, &is_zeroed);
     if (block)
         stats_add(STAT_BORROWED, 1);
     return block;
@@ -78,11 +81,10 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
         block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
-        if (!block && (block = large_malloc(bytes, MOAT_ALIGN)))
+        if (!block && (block = large_malloc(bytes, MOAT_ALIGN, is_zeroed)))
             stats_add(STAT_BORROWED, 1);
     } else {
-        block = large_malloc(bytes, MOAT_ALIGN);
-        *is_zeroed = true;
+        block = large_malloc(bytes, MOAT_ALIGN, is_zeroed);
     }
     heap_leave();
     return block ? block : no_memory();
@@ -99,15 +101,20 @@ static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const
     }
     if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
         return medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
-    return large_malloc(bytes, max_size(alignment, MOAT_ALIGN));
+    return large_malloc(bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
 }
 
 void *blocks_aligned(size_t alignment, size_t bytes, const char *function)
 {
     struct heap *heap = heap_enter();
+    bool is_zeroed;
     if (!heap)
         return no_memory();
-    void *block = aligned_of(heap, alignment, max_size(bytes, 1), function);
+    bytes = max_size(bytes, 1);
+    void *block = aligned_of(heap, alignment, bytes, function);
+    if (!block && bytes <= MOAT_MEDIUM_MAX &&
+        (block = large_malloc(bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed)))
+        stats_add(STAT_BORROWED, 1);
     heap_leave();
     return block ? block : no_memory();
 }
@@ -122,8 +129,11 @@ _Noreturn void blocks_die_of_list(const void *block, const char *function)
 static enum place locate(const void *block, struct record **found, const char *function)
 {
     size_t slice = slice_of_address(block);
-    if (slice >= atomic_get(&moat_fixed.is.slice_limit))
+    if (slice >= atomic_get(&moat_fixed.is.slice_limit)) {
+        if (HOOK_IS_EXACT && slice < moat_fixed.is.slice_count)
+            moat_die(KIND_STALE_POINTER, function, block, DETAIL_UNKNOWN, 0);
         return PLACE_OUTSIDE;
+    }
 
     struct record *page = record_of_slice(slice);
     uint64_t owner = atomic_get_acquire(&page->owner);
@@ -163,6 +173,8 @@ void blocks_free(void *block, const char *function)
 
     if (!block)
         return;
+    if (MOAT_UNLIKELY(fork_is_new_child()))
+        fork_settle_child();
     report_park_if_dying();
     switch (locate(block, &page, function)) {
     case PLACE_SMALL:

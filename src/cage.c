@@ -16,6 +16,7 @@ enum {
     LADDER_BOTTOM = 26,
     LARGE_AREA_BITS = 36,
     META_SMALLEST = 4 << 20,
+    META_LARGE = 1 << 30,
     META_STEP = 64 << 10,
     FIRST_TABLES = 128, /* slices whose tables are opened at start: 16 KiB of records */
     TABLES_STEP = 512,
@@ -39,7 +40,9 @@ static struct plan plan_of(unsigned bits)
     struct plan plan;
     plan.cage = (size_t)1 << bits;
     plan.slices = (bits >= LARGE_AREA_BITS ? plan.cage / 2 : plan.cage) >> MOAT_SLICE_BITS;
-    plan.meta = max_size(META_SMALLEST, plan.cage >> 12);
+    /* A heap takes 8 KiB of it: 511 threads in the smallest cage, 8,191 in one of 1 GiB. */
+    plan.meta =
+        bits >= LARGE_AREA_BITS ? max_size(META_LARGE, plan.cage >> 12) : max_size(META_SMALLEST, plan.cage >> 4);
     plan.records = plan.slices * sizeof(struct record);
     plan.states = plan.slices * HOOK_STATE_BYTES_PER_SLICE;
     plan.slack = max_size(plan.cage / 32, MOAT_CHUNK);

@@ -23,9 +23,13 @@ static void count_small(struct census *census, const struct record *page)
 static void count_own_lists(struct census *census)
 {
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
-        for (void *block = moat_self.heap->free[class]; block; block = *(void **)block) {
-            census->live_bytes -= record_of_slice(slice_of_address(block))->block_bytes;
+        void *block = moat_self.heap->free[class];
+        const struct record *page = block ? record_of_slice(slice_of_address(block)) : NULL;
+        for (unsigned count = 0; block && count < page->carved; count++) {
+            void *next = *(void **)block;
+            census->live_bytes -= page->block_bytes;
             census->free_blocks++;
+            block = hook_link_stays(block, next, page->reciprocal) ? next : NULL;
         }
     }
 }

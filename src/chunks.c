@@ -95,7 +95,8 @@ static bool move(uint32_t from, uint32_t target)
         return false;
     }
     for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++) {
-        there[i].contents = source[i].contents == CONTENTS_OWN ? CONTENTS_OTHER : source[i].contents;
+        bool has_bytes = source[i].contents == CONTENTS_OWN || source[i].contents == CONTENTS_KEPT;
+        there[i].contents = has_bytes ? CONTENTS_OTHER : source[i].contents;
         there[i].has_guard = source[i].has_guard;
     }
     there->chunk_is_moved = 1;
@@ -115,7 +116,7 @@ static uint32_t choose_address(unsigned class, uint32_t fresh, bool *took_fresh)
         if (list->count <= REST_CHUNKS)
             stats_add(STAT_REUSED_EARLY, 1);
         uint32_t chunk = list->oldest;
-        for (uint64_t skip = random_below(list->count / 2 + 1); skip > 0; skip--)
+        for (uint64_t skip = random_below(min_size(list->count / 2 + 1, REST_CHUNKS)); skip > 0; skip--)
             chunk = record_of_slice(chunk)->queue_next;
         take_out(list, chunk);
         return chunk;
@@ -127,8 +128,12 @@ static uint32_t choose_address(unsigned class, uint32_t fresh, bool *took_fresh)
 uint32_t chunks_take(unsigned class, uint32_t fresh, bool *took_fresh)
 {
     uint32_t target = choose_address(class, fresh, took_fresh);
-    if (target == 0 || !cage_open_tables(target + MOAT_CHUNK_SLICES))
+    if (target == 0)
         return 0;
+    if (!cage_open_tables(target + MOAT_CHUNK_SLICES)) {
+        *took_fresh = false; /* only a fresh one can lack tables */
+        return 0;
+    }
 
     struct record *first = record_of_slice(target);
     first->chunk_class = (uint8_t)(class + 1);
@@ -157,7 +162,7 @@ unsigned chunks_give_back(uint32_t now_ms, bool all, unsigned most)
 {
     unsigned count = 0;
     while (count < most && stock.oldest != 0 &&
-           (all || now_ms - record_of_slice(stock.oldest)->idle_since_ms >= MOAT_STOCK_MS)) {
+           (all || (int32_t)(now_ms - record_of_slice(stock.oldest)->idle_since_ms) >= MOAT_STOCK_MS)) {
         uint32_t chunk = stock.oldest;
         take_out(&stock, chunk);
         give_back(chunk);

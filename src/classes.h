@@ -30,6 +30,13 @@ MOAT_INLINE size_t class_bytes(unsigned class)
     return class < MOAT_SMALL_CLASSES ? bytes : round_up(bytes, MOAT_OS_PAGE);
 }
 
+/* ceil(2^32 / bytes): (u32)(offset * reciprocal) < reciprocal only at a block's start. */
+MOAT_INLINE uint32_t class_reciprocal(unsigned class)
+{
+    size_t bytes = class_bytes(class);
+    return (uint32_t)(((1ull << 32) + bytes - 1) / bytes);
+}
+
 MOAT_INLINE unsigned medium_class_of_bytes(size_t bytes)
 {
     unsigned class = class_of_bytes(bytes);

@@ -19,14 +19,15 @@ MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corru
         return cold(bytes);
 
     struct heap *heap = moat_self.heap;
-    void **list = &heap->free[moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN]];
-    void *block = *list;
+    unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
+    void *block = heap->free[class];
     if (MOAT_UNLIKELY(!block))
         return cold(bytes);
 
     /* Off the list first: a signal handler that allocates here may die, but never gets a block twice. */
-    *list = *(void **)block;
-    if (MOAT_UNLIKELY(!hook_allocated(block)))
+    void *next = *(void **)block;
+    heap->free[class] = next;
+    if (MOAT_UNLIKELY(!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block)))
         return corrupted(block);
     return block;
 }
@@ -44,8 +45,9 @@ MOAT_INLINE void *heap_malloc_warm(size_t bytes, void *(*cold)(size_t), void *(*
     void *block = page_take_first(&heap->queue[class]);
     if (MOAT_UNLIKELY(!block))
         return cold(bytes);
-    heap->free[class] = *(void **)block;
-    if (MOAT_UNLIKELY(!hook_allocated(block)))
+    void *next = *(void **)block;
+    heap->free[class] = next;
+    if (MOAT_UNLIKELY(!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block)))
         return corrupted(block);
     return block;
 }

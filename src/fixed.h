@@ -29,6 +29,7 @@ struct fixed {
     size_t slice_count;     /* slices for small and medium blocks */
     size_t cage_bytes;      /* all of the cage, the area of large blocks included */
     struct options options;
+    uint32_t reciprocal_of[MOAT_SMALL_CLASSES];                           /* as in the records of the class */
     uint8_t class_of[(MOAT_SMALL_MAX + MOAT_ALIGN - 1) / MOAT_ALIGN + 1]; /* by (bytes + 15) / 16 */
 };
 

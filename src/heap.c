@@ -17,7 +17,7 @@
 #include "stats.h"
 
 struct heap moat_empty_heap;
-MOAT_THREAD struct self moat_self = {.heap = &moat_empty_heap};
+MOAT_THREAD struct self moat_self = {.heap = &moat_empty_heap, .number = OWNER_NOBODY};
 
 static struct heap *pool;
 /* What destructors allocate after their thread's heap has ended: a heap of their own each would never end. */
@@ -47,9 +47,9 @@ static struct heap *heap_take(void)
 
 struct heap *heap_of_thread(void)
 {
-    report_park_if_dying();
     if (MOAT_UNLIKELY(fork_is_new_child()))
         fork_settle_child();
+    report_park_if_dying();
     if (MOAT_LIKELY(!heap_is_empty_heap(moat_self.heap)))
         return moat_self.heap;
     if (!moat_start())
@@ -99,7 +99,7 @@ bool heap_refill(struct heap *heap, unsigned class)
 
 void heap_end(struct heap *heap)
 {
-    moat_self = (struct self){.heap = &moat_empty_heap, .is_torn = 1};
+    moat_self = (struct self){.heap = &moat_empty_heap, .number = OWNER_NOBODY, .is_torn = 1};
     heap_close_woken(heap);
     medium_flush(heap);
     heap_abandon_pages(heap);

@@ -38,6 +38,7 @@ struct large {
     struct large *next;  /* in its bin's queue, or among the unused */
     enum large_state state;
     bool is_mapping; /* outside the cage */
+    bool is_dirty;   /* the system refused to take its old contents */
 };
 
 static struct {
@@ -186,18 +187,24 @@ static struct large *take_range(size_t bytes, size_t alignment)
     if (table.next == 0)
         table.next = area_start();
     uintptr_t start = round_up(table.next, max_size(alignment, MOAT_CHUNK));
-    if (start < area_end && bytes < area_end - start) {
+    if (start < area_end && bytes < area_end - start && bytes <= (area_end - area_start()) / 8) {
         struct large *large = unused_entry();
         table.next = start + bytes;
         large->start = (char *)start;
         large->range = bytes;
         return large;
     }
-    if (bin->oldest && alignment <= MOAT_CHUNK) {
-        stats_add(STAT_REUSED_EARLY, 1);
-        return take_oldest(bin);
-    }
     return NULL;
+}
+
+/* Better an address that has not rested for long than none. */
+static struct large *take_early(size_t bytes, size_t alignment)
+{
+    unsigned index = bin_of_range(&bytes);
+    if (index >= BINS || !table.bin[index].oldest || alignment > MOAT_CHUNK)
+        return NULL;
+    stats_add(STAT_REUSED_EARLY, 1);
+    return take_oldest(&table.bin[index]);
 }
 
 static struct large *map_range(size_t bytes, size_t alignment)
@@ -223,7 +230,9 @@ static struct large *map_range(size_t bytes, size_t alignment)
 static struct large *reserve(size_t bytes, size_t alignment)
 {
     struct large *large = take_range(bytes, alignment);
-    return large ? large : map_range(bytes, alignment);
+    if (!large)
+        large = map_range(bytes, alignment);
+    return large ? large : take_early(bytes, alignment);
 }
 
 /* Gives a range's memory back; any access faults from now on. */
@@ -231,8 +240,10 @@ static void close_range(struct large *large)
 {
     if (large->opened > 0 && os_rest(large->start, large->opened) != 0) {
         stats_add(STAT_PURGES_REFUSED, 1);
-        os_purge(large->start, large->opened);
-        os_protect_none(large->start, large->opened);
+        if (os_purge(large->start, large->opened) != 0)
+            large->is_dirty = true;
+        if (os_protect_none(large->start, large->opened) != 0)
+            stats_add(STAT_PURGES_REFUSED, 1);
     }
     large->opened = 0;
 }
@@ -242,8 +253,11 @@ static void rest_mapping(struct large *large)
 {
     append(&table.mappings, large);
     table.resting_mapped += large->range;
-    while (table.mappings.oldest &&
+    /* The newest stays, whatever its size: it holds no memory, and the next mapping must not land there. */
+    while (table.mappings.oldest != large &&
            (table.mappings.count > REST_MAPPINGS || table.resting_mapped > moat_fixed.is.cage_bytes / 4)) {
+        if (table.mappings.count <= REST_MAPPINGS)
+            stats_add(STAT_REUSED_EARLY, 1);
         struct large *oldest = take_oldest(&table.mappings);
         table.resting_mapped -= oldest->range;
         table.mapped_count--;
@@ -266,6 +280,18 @@ static void rest(struct large *large)
     }
 }
 
+/* A reserved range could not be opened: the frontier's last one goes back to it, so that refusals use no addresses up. */
+static void give_up(struct large *large)
+{
+    large->user = 0;
+    if (!large->is_mapping && (uintptr_t)large->start + large->range == table.next) {
+        table.next -= large->range;
+        give_entry_back(large);
+    } else {
+        rest(large);
+    }
+}
+
 /* Opens a reserved range for a block and enters it in the table. */
 static bool open_range(struct large *large, size_t bytes, size_t alignment)
 {
@@ -283,7 +309,7 @@ static bool open_range(struct large *large, size_t bytes, size_t alignment)
     return true;
 }
 
-void *large_malloc(size_t bytes, size_t alignment)
+void *large_malloc(size_t bytes, size_t alignment, bool *is_zeroed)
 {
     void *answer = NULL;
     size_t range;
@@ -293,10 +319,12 @@ void *large_malloc(size_t bytes, size_t alignment)
     range = round_up(range, MOAT_OS_PAGE);
     take_lock();
     struct large *large = make_room() ? reserve(range, alignment) : NULL;
-    if (large && open_range(large, bytes, alignment))
+    if (large && open_range(large, bytes, alignment)) {
         answer = (void *)large->user;
-    else if (large)
-        rest(large);
+        *is_zeroed = !large->is_dirty;
+    } else if (large) {
+        give_up(large);
+    }
     lock_drop(LOCK_LARGE);
     return answer;
 }
@@ -372,10 +400,9 @@ static struct large *move(struct large *old, size_t opened)
 
     if (!large)
         return NULL;
-    large->user = 0;
     large->opened = 0;
     if (os_open(large->start, opened) != 0) {
-        rest(large);
+        give_up(large);
         return NULL;
     }
     if (os_move(old->start, large->start, old->opened) == 0)

@@ -10,8 +10,8 @@
 
 #include "base/compiler.h"
 
-/* Zeroed memory. `alignment` is a power of two. NULL when addresses or memory run out. */
-void *large_malloc(size_t bytes, size_t alignment);
+/* `alignment` is a power of two. *is_zeroed says that all of it reads zero. NULL when addresses or memory run out. */
+void *large_malloc(size_t bytes, size_t alignment, bool *is_zeroed);
 /* False: `block` lies in no range of Moat's. Dies if it lies in one but is not a live block's start. */
 bool large_free(void *block, const char *function);
 /* Bytes from `block` to its end in *usable. False and dying as large_free. */

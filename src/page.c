@@ -15,6 +15,11 @@
 
 enum { CARVE_BYTES = MOAT_OS_PAGE, CARVE_MAX = 64 };
 
+static _Noreturn MOAT_COLD void die_of_list(const struct record *page, const void *block)
+{
+    moat_die(KIND_CORRUPTED_FREE_LIST, "free", block, DETAIL_CLASS, page->block_bytes);
+}
+
 static void queue_append(struct class_queue *queue, struct record *page)
 {
     uint32_t slice = slice_of_record(page);
@@ -71,7 +76,7 @@ struct record *page_open(struct heap *heap, unsigned class)
         hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES);
     page->has_guard = 1;
     page->block_bytes = (uint32_t)block;
-    page->reciprocal = (uint32_t)(((1ull << 32) + block - 1) / block);
+    page->reciprocal = class_reciprocal(class);
     page->class = (uint8_t) class;
     page->capacity = (uint16_t)capacity;
     page->carved = 0;
@@ -252,6 +257,10 @@ bool page_release(struct heap *heap, struct record *page)
 {
     if (!remote_hold_wakes(page))
         return false;
+    /* All its blocks are on its own list: one on malloc's list means that a forged link brought another back twice. */
+    void *next = heap->free[page->class];
+    if (next && slice_of_address(next) == slice_of_record(page))
+        die_of_list(page, next);
     page_disown(heap, page);
     page_give_up(page);
     return true;
@@ -268,6 +277,8 @@ void page_return_list(struct heap *heap, unsigned class)
     unsigned count = 0;
     while (block) {
         void *next = *(void **)block;
+        if (!hook_link_stays(block, next, page->reciprocal) || !hook_is_free(block) || count >= page->carved)
+            die_of_list(page, block);
         *(void **)block = page->free;
         page->free = block;
         block = next;

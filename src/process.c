@@ -1,8 +1,8 @@
 /* process.c - what happens around the heap: the library is loaded, a thread ends, the process forks or ends.
  *
  * The pthread key is made in the constructor, before the program can make many: keys below 32 keep their value in the
- * thread itself, so setting it allocates nothing. Fork holds every lock over the call, so a child finds whole lists;
- * children of _Fork and raw clone are recognised by the wiped page (start.c).
+ * thread itself, so setting it allocates nothing. Nothing is held over fork (lock.h): a child, by whatever call, knows
+ * itself by the wiped page.
  */
 #include "os/lock.h"
 #include "os/os.h"
@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 static pthread_key_t key;
-static bool has_key;
+static bool has_key, is_loaded;
 
 static void end_thread(void *heap)
 {
@@ -26,31 +26,22 @@ static void end_thread(void *heap)
 
 void thread_expect_end(void)
 {
-    if (has_key)
-        pthread_setspecific(key, moat_self.heap);
-}
-
-static void fork_prepare(void)
-{
-    slices_before_fork();
-    lock_take_all();
-}
-
-static void fork_parent(void)
-{
-    lock_drop_all();
+    /* Before the constructor has run there is no key; it looks after the one thread of then. */
+    if (is_loaded && (!has_key || pthread_setspecific(key, moat_self.heap) != 0))
+        stats_add(STAT_ENDS_UNSEEN, 1);
 }
 
 static void fork_child(void)
 {
-    lock_drop_all();
+    lock_enter_child();
     fork_enter_child();
 }
 
 __attribute__((constructor(101))) static void load(void)
 {
     has_key = pthread_key_create(&key, end_thread) == 0;
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    pthread_atfork(slices_before_fork, NULL, fork_child);
+    is_loaded = true;
     moat_start();
     if (!heap_is_empty_heap(moat_self.heap))
         thread_expect_end();

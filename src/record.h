@@ -22,6 +22,7 @@ enum owner_number {
     OWNER_ORPHAN = 1, /* in use, its thread has ended */
     OWNER_MEDIUM = 2, /* one medium block; no thread owns it */
     OWNER_INSIDE = 3, /* a later slice of a medium block's run */
+    OWNER_NOBODY = 4, /* the number of a thread without a heap: no page ever has it */
     OWNER_FIRST_HEAP = 16
 };
 
@@ -35,6 +36,7 @@ enum page_contents {
     CONTENTS_NONE,   /* fresh: reads zero */
     CONTENTS_OWN,    /* what blocks of its class left there */
     CONTENTS_OTHER,  /* what another class left there: cleared before use */
+    CONTENTS_KEPT,   /* as OWN, but its purge was refused and is not tried again */
     CONTENTS_PURGED, /* no memory, and it may fault: reopened before use */
 };
 

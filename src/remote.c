@@ -60,10 +60,10 @@ unsigned remote_collect(struct record *page)
 
 void remote_open(struct record *page, struct heap *heap)
 {
-    uint64_t word = atomic_get(&page->remote);
+    uint64_t epoch = atomic_get(&page->remote) & epoch_mask;
+    uint64_t word = __atomic_exchange_n(&page->remote, epoch | owned_bit, __ATOMIC_ACQ_REL);
     if (remote_head(word) != 0 || remote_count(word) != 0)
         die_of_list(page, "malloc");
-    atomic_set(&page->remote, (word & epoch_mask) | owned_bit);
     /* In this order: a waker that sees the owner sees its heap, and wakes are let in last. */
     atomic_set(&page->waker, heap);
     atomic_set_release(&page->owner, heap->number);
@@ -99,7 +99,7 @@ static bool push_woken(struct heap *heap, uint64_t number, struct record *page)
 
 /* Each turn means that the owner has changed since, so this ends; whoever claims or ends collects after it, so a page is
  * never left with a full remote list and nobody told. */
-static void heap_wake(struct record *page)
+static void heap_wake(struct record *page, unsigned threshold)
 {
     for (;;) {
         if (__atomic_exchange_n(&page->is_woken, 1, __ATOMIC_ACQ_REL) != 0)
@@ -110,7 +110,7 @@ static void heap_wake(struct record *page)
             return;
         __atomic_exchange_n(&page->is_woken, 0, __ATOMIC_ACQ_REL);
         uint64_t word = atomic_get_acquire(&page->remote);
-        if (!remote_is_owned(word) || remote_count(word) < page->threshold)
+        if (!remote_is_owned(word) || remote_count(word) < threshold)
             return;
         uint64_t now = atomic_get_acquire(&page->owner);
         if (now < OWNER_FIRST_HEAP || now == number)
@@ -167,7 +167,7 @@ void remote_free(struct record *page, void *block, const char *function)
         orphans_forget(page);
         settle(heap, page);
     } else if ((remote_count(seen) + 1) % threshold == 0) {
-        heap_wake(page);
+        heap_wake(page, threshold);
     }
 }
 
@@ -178,15 +178,16 @@ void heap_drain_woken(struct heap *heap)
 
     while (slice != 0) {
         struct record *page = record_of_slice(slice);
-        slice = atomic_get(&page->woken_next); /* before others may put the page elsewhere */
+        slice = atomic_get(&page->woken_next); /* before others may put the page elsewhere, */
+        unsigned threshold = page->threshold;  /* or open it anew */
         __atomic_exchange_n(&page->is_woken, 0, __ATOMIC_ACQ_REL);
         uint64_t owner = atomic_get_acquire(&page->owner);
         if (owner == heap->number) {
             page_took_back(heap, page, remote_collect(page));
         } else {
             uint64_t remote = atomic_get_acquire(&page->remote);
-            if (remote_is_owned(remote) && remote_count(remote) >= page->threshold && owner >= OWNER_FIRST_HEAP)
-                heap_wake(page);
+            if (remote_is_owned(remote) && remote_count(remote) >= threshold && owner >= OWNER_FIRST_HEAP)
+                heap_wake(page, threshold);
         }
     }
 }

@@ -26,10 +26,13 @@ static const char *const kind_words[] = {
 static int descriptor = 2;
 static uint64_t descriptor_identity;
 static uint32_t dying_thread;
+static uint32_t process_id;
 
 static void put(const struct text *text)
 {
-    if (os_is_stream(descriptor) || os_file_identity(descriptor) == descriptor_identity)
+    uint64_t identity = os_file_identity(descriptor);
+    /* 0: a filter refuses to tell. A line in the wrong file is better than none. */
+    if (identity == 0 || identity == descriptor_identity || os_is_stream(descriptor))
         os_write(descriptor, text->line, text->used);
 }
 
@@ -49,7 +52,8 @@ void moat_die(enum kind kind, const char *function, const void *address, enum de
     uint32_t self = os_thread_id();
     uint32_t first = 0;
 
-    if (!atomic_cas_strict(&dying_thread, &first, self) && first != self)
+    /* The child of a vfork shares this memory, and its parent lives on: it dies without the flag. */
+    if (os_process_id() == process_id && !atomic_cas_strict(&dying_thread, &first, self) && first != self)
         report_park_if_dying();
 
     struct text text;
@@ -121,6 +125,13 @@ void report_start(int report_descriptor)
 {
     descriptor = report_descriptor;
     descriptor_identity = os_file_identity(report_descriptor);
+    process_id = os_process_id();
+}
+
+void report_restart(void)
+{
+    process_id = os_process_id();
+    atomic_set(&dying_thread, 0);
 }
 
 /* The thread waits for the end of the process, which the dying one brings: the word never changes again. */

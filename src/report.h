@@ -40,6 +40,9 @@ MOAT_COLD void report_ignored(const char *function, const void *address);
 /* At start: remembers which file the report descriptor is, since it may be a database by the time of a report. */
 void report_start(int descriptor);
 
+/* In a fork's child: a thread that was about to end the parent is not here. */
+void report_restart(void);
+
 /* Slow paths call this: parks the caller for good when another thread is dying. */
 void report_park_if_dying(void);
 

@@ -66,6 +66,9 @@ static MOAT_COLD void start_afresh(void)
     frontier.shared = frontier.medium = (struct run){0};
     frontier.next = (uint32_t)round_up(frontier.next, MOAT_CHUNK_SLICES);
     chunks_forget();
+    /* The chunk at the frontier may have been about to receive another one's memory. */
+    if (frontier.next + (size_t)MOAT_CHUNK_SLICES <= moat_fixed.is.slice_count)
+        os_rest((char *)moat_fixed.is.base + ((size_t)frontier.next << MOAT_SLICE_BITS), MOAT_CHUNK);
 }
 
 static void take_lock(void)
@@ -214,6 +217,7 @@ static void purge(struct pool *pool, struct record *page)
         page->contents = CONTENTS_PURGED;
         stats_add(STAT_PAGES_PURGED, 1);
     } else {
+        page->contents = CONTENTS_KEPT;
         stats_add(STAT_PURGES_REFUSED, 1);
     }
     list_push(&pool->clean, page);
@@ -226,7 +230,7 @@ static bool make_usable(struct record *page)
         return false;
     if (page->contents == CONTENTS_OTHER)
         memset(page_start(page), 0, MOAT_SLICE - HOOK_GUARD_BYTES);
-    page->is_zeroed = page->contents != CONTENTS_OWN;
+    page->is_zeroed = page->contents != CONTENTS_OWN && page->contents != CONTENTS_KEPT;
     page->contents = CONTENTS_OWN;
     return true;
 }
@@ -284,7 +288,7 @@ static bool has_many(const struct pool *pool)
 static void retire_chunk(struct pool *pool, struct record *first, uint32_t now)
 {
     for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++)
-        list_remove(first[i].contents == CONTENTS_PURGED ? &pool->clean : &pool->dirty, &first[i]);
+        list_remove(first[i].contents >= CONTENTS_KEPT ? &pool->clean : &pool->dirty, &first[i]);
     pool->bound_count -= MOAT_CHUNK_SLICES;
     chunks_emptied(slice_of_record(first), now);
 }
@@ -311,7 +315,8 @@ void slices_release(struct record *page)
 
 static bool is_idle(const struct pool *pool, uint32_t now)
 {
-    return pool->dirty.count > KEEP_IDLE && now - record_of_slice(pool->dirty.oldest)->idle_since_ms >= IDLE_MS;
+    return pool->dirty.count > KEEP_IDLE &&
+           (int32_t)(now - record_of_slice(pool->dirty.oldest)->idle_since_ms) >= IDLE_MS;
 }
 
 void slices_tick(void)

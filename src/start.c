@@ -23,6 +23,8 @@ enum { MARK_WIPED = 0, MARK_SETTLED = 1, MARK_SETTLING = 2 };
 
 static void fill_class_table(void)
 {
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++)
+        moat_fixed.is.reciprocal_of[class] = class_reciprocal(class);
     for (size_t i = 0; i < sizeof moat_fixed.is.class_of; i++)
         moat_fixed.is.class_of[i] = (uint8_t)class_of_bytes(i * MOAT_ALIGN);
 }
@@ -50,6 +52,8 @@ static bool start(void)
     if (os_wipe_on_fork(page, MOAT_OS_PAGE) == 0) {
         fork_mark = page;
         lock_watch_fork(page + MOAT_CACHE_LINE / sizeof *page);
+    } else {
+        stats_add(STAT_FORKS_UNSEEN, 1);
     }
     if (cage_open_tables(1)) /* seals moat_fixed */
         return true;
@@ -73,8 +77,9 @@ bool moat_start(void)
         if (moat_fixed.is.options.verbose)
             say_start();
     }
+    bool started = is_started;
     lock_drop(LOCK_INIT);
-    return is_started;
+    return started;
 }
 
 bool fork_is_new_child(void)
@@ -86,7 +91,10 @@ static void settle_child(void)
 {
     if (!is_started)
         return;
+    report_restart();
     random_restart();
+    if (random_is_weak())
+        stats_add(STAT_RANDOM_WEAK, 1);
     heap_forget_others();
 }
 

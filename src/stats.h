@@ -12,7 +12,8 @@ enum stat {
     STAT_PURGES_REFUSED,  /* ranges whose memory could not be given back */
     STAT_FOREIGN_IGNORED, /* foreign pointers left alone */
     STAT_FREED_INTO_LOST, /* frees into pages whose thread a fork left behind */
-    STAT_LOST_PAGES,      /* pages that could not be given back to anybody */
+    STAT_FORKS_UNSEEN,    /* children of _Fork and clone are not recognised: the kernel wipes nothing */
+    STAT_ENDS_UNSEEN,     /* threads whose end will not be noticed: their pages stay theirs */
     STAT_REUSED_EARLY,    /* large addresses used again before their rest was over */
     STAT_BORROWED,        /* blocks from another class's pages or a mapping, for want of addresses */
     STAT_OPTIONS_LOWERED, /* options that lowered a protection */

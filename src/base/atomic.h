@@ -8,17 +8,11 @@
 
 #define atomic_get(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define atomic_get_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define atomic_get_strict(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define atomic_set(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define atomic_set_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-#define atomic_set_strict(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
 #define atomic_swap_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
-#define atomic_swap_strict(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define atomic_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
-#define atomic_sub(p, v) __atomic_fetch_sub(p, v, __ATOMIC_RELAXED)
 /* Compare and swap; *expected receives what was found when they differ. */
-#define atomic_cas_release(p, expected, v) \
-    __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
 #define atomic_cas_acq_rel(p, expected, v) \
     __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define atomic_cas_strict(p, expected, v) \

@@ -18,8 +18,13 @@ enum { MARK_WIPED = 0, MARK_SEEN = 1, MARK_SETTLING = 2 };
 
 static uint32_t *fork_mark; /* NULL where the kernel cannot wipe */
 
-/* This thread is between fork's handlers. */
-static MOAT_THREAD bool holds_all;
+static void set_all_free(void)
+{
+    for (int rank = 0; rank < LOCK_RANKS; rank++) {
+        locks[rank].is_broken |= locks[rank].word != 0;
+        atomic_set(&locks[rank].word, 0);
+    }
+}
 
 /* One thread of a young child sets the locks free; others that it may have by then wait. */
 static MOAT_COLD void enter_child(void)
@@ -27,10 +32,7 @@ static MOAT_COLD void enter_child(void)
     uint32_t seen = MARK_WIPED;
 
     if (atomic_cas_acq_rel(fork_mark, &seen, MARK_SETTLING)) {
-        for (int rank = 0; rank < LOCK_RANKS; rank++) {
-            locks[rank].is_broken |= locks[rank].word != 0;
-            atomic_set(&locks[rank].word, 0);
-        }
+        set_all_free();
         atomic_set_release(fork_mark, MARK_SEEN);
         os_wake(fork_mark, INT32_MAX);
     }
@@ -57,8 +59,6 @@ static void acquire(uint32_t *word)
 
 bool lock_take(enum lock_rank rank)
 {
-    if (MOAT_UNLIKELY(holds_all))
-        return false;
     if (MOAT_UNLIKELY(fork_mark && atomic_get(fork_mark) != MARK_SEEN))
         enter_child();
     acquire(&locks[rank].word);
@@ -69,33 +69,21 @@ bool lock_take(enum lock_rank rank)
 
 void lock_drop(enum lock_rank rank)
 {
-    if (MOAT_UNLIKELY(holds_all))
-        return;
     uint32_t *word = &locks[rank].word;
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == 2)
         os_wake(word, 1);
-}
-
-void lock_take_all(void)
-{
-    for (int rank = 0; rank < LOCK_RANKS; rank++) {
-        bool was_broken = lock_take((enum lock_rank)rank);
-        locks[rank].is_broken = was_broken; /* for the next holder */
-    }
-    holds_all = true;
-}
-
-void lock_drop_all(void)
-{
-    holds_all = false;
-    for (int rank = LOCK_RANKS; rank-- > 0;)
-        lock_drop((enum lock_rank)rank);
-    if (fork_mark)
-        atomic_set_release(fork_mark, MARK_SEEN); /* in the child: nothing is broken */
 }
 
 void lock_watch_fork(uint32_t *word)
 {
     *word = MARK_SEEN;
     fork_mark = word;
+}
+
+void lock_enter_child(void)
+{
+    if (fork_mark && atomic_get(fork_mark) == MARK_WIPED)
+        enter_child();
+    else
+        set_all_free(); /* nothing was wiped, or it was seen to already; the child's one thread holds none */
 }

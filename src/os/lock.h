@@ -1,9 +1,10 @@
 /* lock.h - the locks of the cold paths.
  *
- * A thread takes them in rising rank only, so they cannot deadlock, and fork takes all of them. No lock is held over a
- * call into the program.
+ * A thread takes them in rising rank only, so they cannot deadlock. None is held over a call into the program, and none
+ * over fork: handlers of the program and the C library run between its beginning and its end, and may wait for a thread
+ * that allocates.
  *
- * The child of _Fork or of a raw clone may find one held by a thread that it does not have. The kernel wipes a word there
+ * So the child of a fork, by whatever call, may find one held by a thread that it does not have. The kernel wipes a word there
  * (lock_watch_fork); whoever takes a lock first sets all free, and each lock that was held then says so, once, to its next
  * holder, who must not trust what lies under it.
  */
@@ -28,11 +29,9 @@ enum lock_rank {
 /* Answers true if what lies under the lock may have been left half changed: the caller, who holds it, starts that afresh. */
 bool lock_take(enum lock_rank rank);
 void lock_drop(enum lock_rank rank);
-/* For fork alone: all of them, in order. Until it drops them the thread passes every lock, since a handler of the program
- * that runs between may allocate. */
-void lock_take_all(void);
-void lock_drop_all(void);
 /* `word` reads 0 in a child of fork, by whatever means; lock.c alone writes it from now on. */
 void lock_watch_fork(uint32_t *word);
+/* For fork's own handler in the child: what taking a lock there would do, also where the kernel wipes nothing. */
+void lock_enter_child(void);
 
 #endif

@@ -63,6 +63,7 @@ uint64_t os_file_identity(int descriptor);
 /* True for what cannot be a program's data: a pipe, a terminal or another character device. */
 bool os_is_stream(int descriptor);
 unsigned os_thread_id(void);
+unsigned os_process_id(void);
 void os_wait_while(const uint32_t *word, uint32_t value);
 void os_wake(const uint32_t *word, int threads);
 /* Ends the process by SIGABRT with its default action, whatever the program installed. */

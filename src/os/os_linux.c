@@ -292,6 +292,11 @@ unsigned os_thread_id(void)
     return (unsigned)os_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
+unsigned os_process_id(void)
+{
+    return (unsigned)os_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
 void os_wait_while(const uint32_t *word, uint32_t value)
 {
     os_syscall(SYS_futex, (long)word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)value, 0, 0, 0);
