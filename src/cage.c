@@ -126,6 +126,7 @@ bool cage_open_tables(size_t end)
 
     if (os_open(record_of_slice(cage.tables), more * sizeof(struct record)) != 0)
         return false;
+    atomic_set(&record_of_slice(cage.tables)->owner, OWNER_NONE); /* written first, or it would fault twice */
     if (HOOK_STATE_BYTES_PER_SLICE > 0 &&
         os_open(states + cage.tables * HOOK_STATE_BYTES_PER_SLICE, more * HOOK_STATE_BYTES_PER_SLICE) != 0)
         return false;

@@ -9,6 +9,8 @@
 #include "base/config.h"
 #include "base/bits.h"
 
+enum { MOAT_EMPTY_HEAP_BYTES = 2432 };
+
 enum foreign_policy { FOREIGN_ENFORCE, FOREIGN_LEAK, FOREIGN_PASS };
 enum guard_policy { GUARD_AUTO, GUARD_MADVISE, GUARD_MPROTECT, GUARD_OFF };
 
@@ -29,6 +31,8 @@ struct fixed {
     size_t slice_count;     /* slices for small and medium blocks */
     size_t cage_bytes;      /* all of the cage, the area of large blocks included */
     struct options options;
+    /* All lists empty, for ever: what a thread without a heap allocates from (heap.h). Here, since it is read-only too. */
+    unsigned char empty_heap[MOAT_EMPTY_HEAP_BYTES] MOAT_ALIGNED(MOAT_CACHE_LINE);
     uint32_t reciprocal_of[MOAT_SMALL_CLASSES];                           /* as in the records of the class */
     uint8_t class_of[(MOAT_SMALL_MAX + MOAT_ALIGN - 1) / MOAT_ALIGN + 1]; /* by (bytes + 15) / 16 */
 };

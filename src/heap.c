@@ -16,8 +16,7 @@
 #include "start.h"
 #include "stats.h"
 
-struct heap moat_empty_heap;
-MOAT_THREAD struct self moat_self = {.heap = &moat_empty_heap, .number = OWNER_NOBODY};
+MOAT_THREAD struct self moat_self = {.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY};
 
 static struct heap *pool;
 /* What destructors allocate after their thread's heap has ended: a heap of their own each would never end. */
@@ -99,7 +98,7 @@ bool heap_refill(struct heap *heap, unsigned class)
 
 void heap_end(struct heap *heap)
 {
-    moat_self = (struct self){.heap = &moat_empty_heap, .number = OWNER_NOBODY, .is_torn = 1};
+    moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .is_torn = 1};
     heap_close_woken(heap);
     medium_flush(heap);
     heap_abandon_pages(heap);

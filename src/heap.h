@@ -40,12 +40,15 @@ struct self {
 };
 
 extern MOAT_THREAD struct self moat_self;
-/* All lists empty, for ever: what a thread without a heap allocates from. */
-extern struct heap moat_empty_heap;
+
+MOAT_STATIC_ASSERT(sizeof(struct heap) <= MOAT_EMPTY_HEAP_BYTES, "the empty heap has room in the read-only page");
+
+/* The heap of a thread that has none: all its lists are empty for ever. */
+#define MOAT_EMPTY_HEAP ((struct heap *)(void *)moat_fixed.is.empty_heap)
 
 MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
 {
-    return heap == &moat_empty_heap;
+    return heap == MOAT_EMPTY_HEAP;
 }
 
 /* The calling thread's heap, made or taken over if it has none; starts Moat first. NULL when there is no memory. */

@@ -16,7 +16,10 @@ static struct {
 
 enum { MARK_WIPED = 0, MARK_SEEN = 1, MARK_SETTLING = 2 };
 
-static uint32_t *fork_mark; /* NULL where the kernel cannot wipe */
+/* Until there is a word that the kernel wipes, one that nobody wipes. (A pointer that the loader has to set also lies in a
+ * page that is written already: reading it is no fault of its own.) */
+static uint32_t never_wiped = MARK_SEEN;
+static uint32_t *fork_mark = &never_wiped;
 
 static void set_all_free(void)
 {
@@ -59,7 +62,7 @@ static void acquire(uint32_t *word)
 
 bool lock_take(enum lock_rank rank)
 {
-    if (MOAT_UNLIKELY(fork_mark && atomic_get(fork_mark) != MARK_SEEN))
+    if (MOAT_UNLIKELY(atomic_get(fork_mark) != MARK_SEEN))
         enter_child();
     acquire(&locks[rank].word);
     bool was_broken = locks[rank].is_broken != 0;
@@ -82,7 +85,7 @@ void lock_watch_fork(uint32_t *word)
 
 void lock_enter_child(void)
 {
-    if (fork_mark && atomic_get(fork_mark) == MARK_WIPED)
+    if (atomic_get(fork_mark) == MARK_WIPED)
         enter_child();
     else
         set_all_free(); /* nothing was wiped, or it was seen to already; the child's one thread holds none */

@@ -42,6 +42,9 @@ def run(program, library, arguments, options=None, limit=None):
     if done.returncode != 0:
         sys.exit("%s %s with %s ended with %d\n%s%s" % (program, " ".join(arguments), library, done.returncode, done.stdout,
                                                        done.stderr))
+    # The loader says so and runs the program without it, which would then pass.
+    if "cannot be preloaded" in done.stderr:
+        sys.exit("process.py: %s was not preloaded:\n%s" % (library, done.stderr))
     return {name: int(number) for name, number in re.findall(r"^(.+): (-?\d+)$", done.stdout, re.M)}, done.stderr
 
 

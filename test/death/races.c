@@ -1,27 +1,32 @@
 /* Two threads free one block at the same time.
  *
  * Either a free finds the other and dies, or both pass: then the block is in two lists, or twice in one, and must be
- * found out before it has two owners, at the latest while the page's owner makes the next 10,000 allocations. The main
- * thread is the owner. The threads meet by spinning, since a kernel's barrier wakes them microseconds apart.
+ * found out before it has two owners, at the latest when the owner next collects what others freed into the page. So the
+ * owner makes 10,000 allocations; then another thread frees all that lies in the page, which makes any heap collect it,
+ * and the owner allocates on. The main thread is the owner. The threads meet by spinning, since a kernel's barrier wakes them microseconds apart.
  */
 #include "cases.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { FURTHER = 10000, TABLE = 32768 };
+enum { FURTHER = 10000, TABLE = 32768, SLICE = 64 * 1024 };
 
 /* The two threads pass a number to and fro before they go: after that both are surely on a processor, some 50 ns apart.
- * A thread that the machine does not run must not stop the other for ever. */
-enum { PASSES = 200, LOOKS_MAX = 5000000 };
+ * Where there are more threads than processors a thread that waits long lets the other run. */
+enum { PASSES = 20, LOOKS = 20000 };
 static atomic_uint passed;
 
 static void wait_for(unsigned number)
 {
-    for (unsigned looks = 0; atomic_load_explicit(&passed, memory_order_acquire) != number && looks < LOOKS_MAX;
-         looks++)
-        __builtin_ia32_pause();
+    for (unsigned looks = 1; atomic_load_explicit(&passed, memory_order_acquire) != number; looks++) {
+        if (looks % LOOKS == 0)
+            sched_yield();
+        else
+            __builtin_ia32_pause();
+    }
 }
 
 /* `side` is 0 for one thread and 1 for the other; the delay makes different distances in different runs. */
@@ -59,6 +64,7 @@ static void start(pthread_t *thread, struct racer *racer)
 
 /* A set of addresses that needs no heap. */
 static void *table[TABLE];
+static char removed;
 
 static void add_or_end(void *block)
 {
@@ -71,6 +77,20 @@ static void add_or_end(void *block)
     table[place % TABLE] = block;
 }
 
+/* Frees what the set holds of the page of `block`. */
+static void *free_page_of(void *block)
+{
+    for (size_t i = 0; i < TABLE; i++) {
+        void *other = table[i];
+        if (other != NULL && other != &removed && other != block &&
+            (uintptr_t)other / SLICE == (uintptr_t)block / SLICE) {
+            table[i] = &removed;
+            free(other);
+        }
+    }
+    return NULL;
+}
+
 /* All of them live at once, so any block that comes twice is seen. */
 static void allocate_on(size_t size)
 {
@@ -81,6 +101,14 @@ static void allocate_on(size_t size)
             case_end(CASE_NO_MEMORY);
         add_or_end(launder(block));
     }
+}
+
+static void find_out(struct pair pair, size_t size)
+{
+    add_or_end(pair.kept);
+    allocate_on(size);
+    in_thread(free_page_of, pair.block);
+    allocate_on(size);
 }
 
 static void owner_and_other(const struct subject *subject)
@@ -96,8 +124,7 @@ static void owner_and_other(const struct subject *subject)
     if (subject->misuse)
         free(pair.block);
     pthread_join(thread, NULL);
-    add_or_end(pair.kept);
-    allocate_on(subject->size);
+    find_out(pair, subject->size);
 }
 
 static void two_others(const struct subject *subject)
@@ -114,8 +141,7 @@ static void two_others(const struct subject *subject)
     start(&threads[1], &two);
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
-    add_or_end(pair.kept);
-    allocate_on(subject->size);
+    find_out(pair, subject->size);
 }
 
 #define KINDS "double free|corrupted free list|corrupted remote list|corrupted page"

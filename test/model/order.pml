@@ -30,8 +30,9 @@
  * goes from slack 1 to 2 and back).  With canaries, realloc by another thread
  * than the owner has to move the block.
  *
- * Stands for: src/fast.h heap_malloc, heap_free; src/remote.c remote_push,
- * remote_collect; the resize and neighbour hooks of secure/.
+ * Stands for: src/fast.h heap_malloc, heap_free; src/remote.c remote_free,
+ * remote_collect; with canaries also the hooks for resizing and for the block
+ * in front.
  *
  * Planted mistakes (each must be found): LATE_FREE (free stored after zeroing),
  * EARLY_LIVE (live stored before the canary), REMOTE_ZERO_FIRST (zeroed before the

@@ -16,8 +16,9 @@
  * and changed in one step: a push that succeeds by CAS did both on the same
  * value.  The lists under locks are sets (any member may be taken).  Stores
  * are seen at once, except (WOKEN_PLAIN) a plain `woken = 0', which waits in a
- * store buffer: all others are followed by a locked instruction of the same
- * thread before it reads what another thread may change.
+ * store buffer.  All others are followed by a locked instruction of the same
+ * thread before it reads what another thread may change; those of `open' come
+ * before any block of the page is handed out, and in order.
  *
  * Checked.
  *   never: a page with two owners, twice on one list, on a woken stack twice;
@@ -25,12 +26,14 @@
  *   lost; it stands in the pool, or on the abandoned list and is not owned, or
  *   has an owner that lives; and if T blocks or more wait on an owned page, it
  *   stands on the woken stack of its owner;
- *   always: no thread hangs.
+ *   always: no thread is stuck.
  *
- * Stands for: src/remote.c remote_push (free_remote), remote_collect
- * (collect); src/owner.c page_abandon (abandon), page_claim (claim), heap_wake
- * (wake), heap_drain_woken (drain); src/page.c page_release (release),
- * page_open (open).
+ * Stands for: src/remote.c remote_free with remote_push and settle
+ * (free_remote, become_owner), remote_collect (collect), heap_wake (wake),
+ * heap_drain_woken (drain), heap_close_woken and heap_abandon_pages (exit),
+ * page_abandon with orphans_add (abandon); src/orphans.c orphans_claim (claim),
+ * orphans_forget (in free_remote); src/page.c page_release with remote_close
+ * (release), page_open with remote_open (open).
  *
  * Planted mistakes (each must be found): ABANDON_NO_CAS, CLAIM_NO_CAS,
  * WOKEN_AFTER_COLLECT, WOKEN_PLAIN, CLOSED_IGNORED, NUMBER_IGNORED, NO_RETRY,
@@ -269,10 +272,24 @@ inline claim() {
     p = 0
 }
 
+/* Nothing of x is in the program's hands, and its flag is held: nobody can wake it or push to it. */
+inline give_to_pool(x) {
+    atomic {
+        assert(count[x] == 0 && owned[x] && keeper[x] == my_number);
+        owner[x] = NOBODY; keeper[x] = NOBODY; free_blocks[x] = 0 };
+    atomic { assert(!pooled[x] && !listed[x]); pooled[x] = 1 }
+}
+
 /* Gives page x up: the CAS of the owned bit and the insertion happen under the lock. */
 inline abandon(x) {
     do
     :: collect(x);
+       if
+       :: atomic { free_blocks[x] == CAP && drained() && !woken[x] -> woken[x] = 1 };
+          give_to_pool(x);
+          break
+       :: else
+       fi;
        owner[x] = NOBODY;
 #ifndef INSERT_AFTER_UNLOCK
        lock();
@@ -306,7 +323,7 @@ inline free_remote() {
         count[p]++;
         if
         :: owned[p] -> m = (count[p] % T == 0)
-        :: !owned[p] && !alive()            /* its heap is gone: it leaves the page as it is */
+        :: !owned[p] -> m = (count[p] % T == 0)     /* no heap, or when it looked the page was owned: no claim */
         :: !owned[p] && alive() ->
             owned[p] = 1;
             assert(keeper[p] == NOBODY);
@@ -334,38 +351,42 @@ inline free_remote() {
 
 /* A page goes to the pool with woken set, so that no late wake puts it on a stack. If it is woken now, it stays. */
 inline release() {
-#ifdef RELEASE_WOKEN
-    atomic { begin(alive() && some(is_empty) && drained()); pick(p, is_empty) };
-#else
-    atomic { begin(alive() && some(is_empty) && drained()); pick(p, is_empty); m = woken[p]; woken[p] = 1 };
+    atomic {
+        begin(alive() && some(is_empty) && drained());
+        pick(p, is_empty);
+#ifndef RELEASE_WOKEN
+        m = woken[p];
 #endif
+        woken[p] = 1
+    }
     if
-    :: atomic { m == 1 -> m = 0; p = 0 }
-    :: atomic { m == 0 ->
-        assert(count[p] == 0 && owned[p] && keeper[p] == my_number);
-        owner[p] = NOBODY; keeper[p] = NOBODY; free_blocks[p] = 0 };
-       atomic { assert(!pooled[p] && !listed[p]); pooled[p] = 1; p = 0 }
-    fi
+    :: atomic { m == 1 -> m = 0 }
+    :: m == 0 -> give_to_pool(p)
+    fi;
+    p = 0
 }
 
 inline open() {
     atomic { begin(alive() && some(is_pooled) && drained()); pick(p, is_pooled); pooled[p] = 0 };
     atomic { assert(count[p] == 0 && owned[p] && keeper[p] == NOBODY); keeper[p] = my_number };
     become_owner(p);
-#ifndef RELEASE_WOKEN
     woken[p] = 0;
-#endif
     atomic { free_blocks[p] = CAP; p = 0 }
 }
 
 /* ---- beginning and end of a thread ---- */
 
 inline exit() {
-    atomic { begin(alive() && drained()); l = top[me]; top[me] = NIL; number[me] = NOBODY };
+    atomic { begin(alive()) };
 #ifdef EXIT_DROPS_STACK
-    l = 0;
+    atomic { drained() -> top[me] = NIL; number[me] = NOBODY };
 #else
-    walk_woken();
+    do
+    :: atomic { top[me] != NIL && drained() -> l = top[me]; top[me] = NIL };
+       walk_woken()
+    :: atomic { top[me] == NIL && drained() -> number[me] = NOBODY };
+       break
+    od;
 #endif
     do
     :: atomic { some(kept) -> pick(p, kept) }; abandon(p)
@@ -458,11 +479,7 @@ init {
     atomic {
         byte i;
         do
-        :: i < NP -> owned[i] = 1; pooled[i] = 1;
-#ifndef RELEASE_WOKEN
-            woken[i] = 1;
-#endif
-            i++
+        :: i < NP -> owned[i] = 1; pooled[i] = 1; woken[i] = 1; i++
         :: else -> break
         od;
         i = 0;

@@ -24,11 +24,12 @@
  * Checked.
  *   never: a block handed out twice; two owners of the page;
  *   LEGIT, never: a fatal end;
- *   LEGIT, when all is quiet: each block is held, or on one list, with the state that says so;
+ *   LEGIT, when all is quiet: each block is held, or on one list, with the
+ *   state that says so;
  *   misuse, when all is quiet and the remote list was collected: if nothing
  *   was fatal, no free of a block that nobody held was accepted, and (without
  *   SCRIBBLE, which may lose blocks) each block is where it belongs;
- *   always: no thread hangs.
+ *   always: no thread is stuck.
  *
  * Left out.  live(slack) is one value, so another thread's CAS live(s) ->
  * live(t) changes nothing here.  `owner' is not buffered: a thread only asks
@@ -38,18 +39,21 @@
  * visible later anyway, when the buffer lets it go.  The load before a CAS is
  * part of the CAS: what it refuses, the CAS would refuse at that moment.
  * A new epoch is the smallest number that no push under way remembers: only
- * equality counts. (That it wraps after 2^31 collects during one push is left out.)  The abandoned
- * list, the pool and waking are in owner.pml.
+ * equality counts.  (That it wraps after 2^31 collects during one push is left
+ * out.)  The locks of the abandoned list and the pool, and waking, are in
+ * owner.pml.
  *
  * Stands for: src/fast.h heap_malloc (do_malloc), heap_free (free_local);
- * src/remote.c remote_push (free_remote, push), remote_collect (collect);
- * src/owner.c page_abandon (abandon), page_claim (claim);
- * src/page.c page_release (release), page_open (open).
+ * src/remote.c remote_free and remote_push (free_remote, push), remote_collect
+ * (collect), page_abandon with orphans_add (abandon); src/orphans.c
+ * orphans_claim (claim); src/page.c page_release with remote_close and
+ * sec_states_release (release), page_open with remote_open and page_carve (open).
  *
  * Planted mistakes (each must be found): BARE_HEAD (no count, no epoch),
  * NO_COUNT, NO_STATE_AT_POP, NO_STATE_AT_COLLECT, ABANDON_NO_CAS, CLAIM_NO_CAS,
- * OWNER_AFTER_CAS, POOL_UNOWNED, RELEASE_BLIND, REALLOC_PLAIN.  NO_EPOCH is not
- * one: count and states are enough without it (README.md).
+ * OWNER_AFTER_CAS, POOL_UNOWNED, RELEASE_BLIND, RELEASE_KEEPS_LIST, OPEN_STORES
+ * (the remote word looked at, then stored), REALLOC_PLAIN.  NO_EPOCH is not one:
+ * count and states are enough without it (README.md).
  */
 #ifndef NT
 #define NT 2
@@ -91,8 +95,9 @@ bit owned;                      /* ... and its owned bit */
 bit pooled = 1;
 bit listed;                     /* on the abandoned list */
 
+byte heap_list[NT] = NIL;       /* each heap's own heap.free[class] */
+
 /* The owner's alone. */
-byte heap_list = NIL;           /* heap.free[class] */
 byte local_list = NIL;          /* page.free */
 byte local_count;               /* blocks put on local_list since it was empty; NB + 1: too many */
 
@@ -225,16 +230,17 @@ inline accept_free(b) {
 
 /* ---- the owner's operations ---- */
 
+/* The heap's list first, whoever owns the page: malloc looks at no record. */
 inline do_malloc() {
     atomic {
-        begin(owner == me + 1 && room() && (heap_list != NIL || local_list != NIL));
+        begin(room() && (heap_list[me] != NIL || (owner == me + 1 && local_list != NIL)));
         if
-        :: heap_list == NIL -> heap_list = local_list; local_list = NIL; local_count = 0
+        :: heap_list[me] == NIL -> heap_list[me] = local_list; local_list = NIL; local_count = 0
         :: else
         fi;
-        b = heap_list;
+        b = heap_list[me];
         if :: b == JUNK -> FATAL :: else fi;
-        heap_list = link[b]
+        heap_list[me] = link[b]
     }
     atomic {
         load(s, b);
@@ -322,16 +328,16 @@ inline collect() {
 inline abandon() {
     atomic { begin(owner == me + 1); c = 0 };
     do
-    :: atomic { heap_list != NIL ->
+    :: atomic { heap_list[me] != NIL ->
         c++;
-        if :: c > NB || heap_list == JUNK -> FATAL :: else fi;
-        h = heap_list;
-        heap_list = link[h];
+        if :: c > NB || heap_list[me] == JUNK -> FATAL :: else fi;
+        h = heap_list[me];
+        heap_list[me] = link[h];
         link[h] = local_list;
         local_list = h;
         count_local();
         h = 0 }
-    :: atomic { heap_list == NIL -> c = 0 }; break
+    :: atomic { heap_list[me] == NIL -> c = 0 }; break
     od;
     do
     :: take_remote();
@@ -354,16 +360,18 @@ inline abandon() {
     od
 }
 
-/* All blocks on the local list: the page goes to the pool, its remote word seen empty by an exchange. */
+/*
+ * All blocks are counted on the local list, and the heap has none of them: the
+ * page goes to the pool, its remote word seen empty by an exchange.
+ */
 inline release() {
-    atomic { begin(owner == me + 1 && local_count == NB); c = 0 };
-    do
-    :: atomic { c < NB ->
-        load(s, c);
-        if :: s != FREE && s != UNUSED -> FATAL :: else fi;
-        c++; s = 0 }
-    :: atomic { c == NB -> c = 0 }; break
-    od;
+    atomic {
+        begin(owner == me + 1 && local_count == NB);
+#ifndef RELEASE_KEEPS_LIST
+        if :: heap_list[me] != NIL -> FATAL :: else fi;
+#endif
+        owner = NOBODY
+    }
     atomic {
         drained();
 #ifndef RELEASE_BLIND
@@ -373,13 +381,18 @@ inline release() {
 #ifdef POOL_UNOWNED
         owned = 0;
 #endif
-        next_epoch()
+        next_epoch();
+        c = 0
     }
     do
-    :: atomic { c < NB && room() -> store(c, UNUSED); c++ }
+    :: atomic { c < NB && room() ->
+        load(s, c);
+        if :: s != FREE && s != UNUSED -> FATAL :: else fi;
+        store(c, UNUSED);
+        c++; s = 0 }
     :: atomic { c == NB -> c = 0 }; break
     od;
-    atomic { local_list = NIL; local_count = 0; owner = NOBODY }
+    atomic { local_list = NIL; local_count = 0 }
     atomic { drained(); pooled = 1 }
 }
 
@@ -389,10 +402,15 @@ inline open() {
     atomic { begin(pooled && drained()); pooled = 0 };
     atomic {
         if :: head != NIL || count != 0 -> FATAL :: else fi;
-        assert(owner == NOBODY);
+#ifdef POOL_UNOWNED
         owned = 1;
-        owner = me + 1
+#endif
+        c = 0
     }
+#ifdef OPEN_STORES
+    atomic { head = NIL; count = 0 };
+#endif
+    atomic { assert(owner == NOBODY); owner = me + 1 };
     do
     :: atomic { c < NB && room() ->
         store(c, FREE);
@@ -553,7 +571,11 @@ proctype memory() {
 #ifndef SCRIBBLE
         account(head, REMOTE);
         account(local_list, FREE);
-        account(heap_list, FREE);
+        account(heap_list[0], FREE);
+        account(heap_list[1], FREE);
+#if NT > 2
+        account(heap_list[2], FREE);
+#endif
         c = 0;
         do
         :: c < NB ->

@@ -41,14 +41,14 @@ static void block_has_a_guard_on_both_sides(size_t bytes)
     EXPECT(unit_faults(block + bytes - 1, false));
 }
 
-/* Neighbours in the address space have a guard between them too. */
-static void neighbours_are_apart(void)
+/* Neighbours in the address space have a guard between them too, also where the size is a whole number of chunks. */
+static void neighbours_are_apart(size_t bytes)
 {
     char *blocks[8];
     for (size_t i = 0; i < 8; i++)
-        blocks[i] = moat_malloc(2 * MIB - 3 * MOAT_OS_PAGE);
+        blocks[i] = moat_malloc(bytes);
     for (size_t i = 0; i < 8; i++)
-        EXPECT(unit_faults(end_of_pages(blocks[i], 2 * MIB - 3 * MOAT_OS_PAGE), true));
+        EXPECT(unit_faults(end_of_pages(blocks[i], bytes), true));
     for (size_t i = 0; i < 8; i++)
         moat_free(blocks[i]);
 }
@@ -247,7 +247,9 @@ int main(void)
 {
     for (size_t i = 0; i < SIZES_COUNT(sizes_large); i++)
         block_has_a_guard_on_both_sides(sizes_large[i]);
-    neighbours_are_apart();
+    neighbours_are_apart(2 * MIB - 3 * MOAT_OS_PAGE);
+    neighbours_are_apart(2 * MIB);
+    neighbours_are_apart(32 * MIB);
     freed_address_rests(2 * MIB);
     freed_address_rests(12 * MIB);
     rest_is_by_size();

@@ -81,8 +81,10 @@ static void entry_is_ignored(const char *key, const char *value)
 
     snprintf(text, sizeof text, "%s=%s", key, value);
     struct reading reading = read_options(text);
-    if (!EXPECT(says_ignored(&reading, key, value)) | !EXPECT_EQ(lines_of(reading.said), 1) |
-        !EXPECT(options_are(&reading.options, &none)))
+    bool said = EXPECT(says_ignored(&reading, key, value));
+    bool once = EXPECT_EQ(lines_of(reading.said), 1);
+    bool nothing_else = EXPECT(options_are(&reading.options, &none));
+    if (!said || !once || !nothing_else)
         expect_say("  %s said: %s\n", text, reading.said);
 }
 

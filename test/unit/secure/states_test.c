@@ -75,6 +75,7 @@ static void questions_are_answered_by_the_state(void)
         const void *block = slice + (9 << MOAT_GRANULE_BITS);
         EXPECT_EQ(sec_state_is_live(states_base(), block), state >= LIVE);
         EXPECT_EQ(sec_state_was_never_used(states_base(), block), state == UNUSED);
+        EXPECT_EQ(sec_state_is_free(states_base(), block), state == FREE);
         EXPECT_EQ(slice_states.byte[9], state);
     }
     slice_states.byte[9] = UNUSED;
@@ -146,6 +147,25 @@ static void block_starts_are_known_at_every_offset(unsigned class)
         expect_say("  blocks of %u bytes\n", page->block_bytes);
 }
 
+/* A link found in a free block leads to a block's start in the same slice, or nowhere. */
+static void links_stay_in_their_page(unsigned class)
+{
+    const uint32_t block_bytes = (uint32_t)class_bytes(class);
+    const uint32_t reciprocal = unit_page_of(moat_malloc(block_bytes - (class == MOAT_SMALL_CLASSES - 1)))->reciprocal;
+    const char *block = slice + block_bytes;
+    size_t wrong = 0;
+
+    for (uint32_t offset = 0; offset < MOAT_SLICE; offset++)
+        wrong += sec_link_stays(block, slice + offset, reciprocal) != (!MOAT_WITH_STATES || offset % block_bytes == 0);
+    EXPECT_EQ(wrong, 0);
+    EXPECT(sec_link_stays(block, NULL, reciprocal));
+    EXPECT_EQ(sec_link_stays(block, slice + MOAT_SLICE, reciprocal), !MOAT_WITH_STATES);
+    EXPECT_EQ(sec_link_stays(block, slice - MOAT_SLICE, reciprocal), !MOAT_WITH_STATES);
+    for (unsigned bit = MOAT_SLICE_BITS; bit < 64; bit++)
+        EXPECT_EQ(sec_link_stays(block, (char *)((uintptr_t)slice ^ (uintptr_t)1 << bit), reciprocal),
+                  !MOAT_WITH_STATES);
+}
+
 static void without_states_all_is_well(void)
 {
     for (unsigned state = 0; state < 256; state++) {
@@ -154,6 +174,7 @@ static void without_states_all_is_well(void)
             EXPECT(take_edge(edge, slice));
         EXPECT(sec_state_is_live(states_base(), slice));
         EXPECT(!sec_state_was_never_used(states_base(), slice));
+        EXPECT(sec_state_is_free(states_base(), slice));
         EXPECT(sec_states_release(states_base(), slice, MOAT_SLICE));
         sec_state_carve(states_base(), slice);
         for (size_t i = 0; i < sizeof slice_states; i++)
@@ -180,8 +201,10 @@ static void with_states_all_is_looked_at(void)
 
 int main(void)
 {
-    for (unsigned class = class_of_bytes(1); class < MOAT_SMALL_CLASSES; class ++)
+    for (unsigned class = class_of_bytes(1); class < MOAT_SMALL_CLASSES; class ++) {
         block_starts_are_known_at_every_offset(class);
+        links_stay_in_their_page(class);
+    }
     if (MOAT_WITH_STATES) {
         with_states_all_is_looked_at();
     } else {
