@@ -1,5 +1,7 @@
 /* Fuzz target: the whole malloc family against a reference model.
  *
+ * Over 500 lines because every function of the family has its step, and all steps share the one model that they check.
+ *
  * The input is a list of eight-byte records (engine/input.h). Each is one call, or a burst of calls, on one of up to four threads; the threads
  * run in lock-step, so that remote frees, abandoned pages and claimed pages are reached and the same input does the same again. Checked after
  * each call: the block's place, alignment and usable size, that it overlaps no other, that calloc's memory is zero, that realloc kept the

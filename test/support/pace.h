@@ -32,6 +32,11 @@ static inline bool pace_has_tsan(void)
     return PACE_HAS_TSAN;
 }
 
+static inline bool pace_has_asan(void)
+{
+    return PACE_HAS_ASAN;
+}
+
 static inline bool pace_is_quick(void)
 {
     const char *quick = getenv("MOAT_TEST_QUICK");

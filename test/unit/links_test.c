@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { BYTES = 1000, COUNT = 12, OTHER = 48 };
+/* Enough to wake the page in every build. */
+enum { FREED = 5, YOUNGEST = FREED - 1, SECOND = FREED - 2 };
 
 static char *blocks[COUNT];
 static uint64_t global[16];
@@ -57,7 +59,7 @@ static void *forged_link(enum forgery forgery, void *stack)
     case WILD:
         return (void *)(uintptr_t)0x4141414141414140;
     case CYCLE:
-        return blocks[2];
+        return blocks[YOUNGEST];
     case LIVE_BLOCK:
         return blocks[COUNT - 1];
     case FORGERIES:
@@ -68,16 +70,16 @@ static void *forged_link(enum forgery forgery, void *stack)
 
 struct attempt {
     enum forgery forgery;
-    size_t forged; /* which of the three freed blocks is written to */
+    size_t forged; /* which of the freed blocks is written to */
 };
 
-/* Frees three blocks, which is what wakes their page, and writes a link into one. */
+/* Frees blocks and writes a link into one of them. */
 static void forge(const struct attempt *attempt)
 {
     char stack[64] MOAT_ALIGNED(64);
     for (size_t i = 0; i < COUNT; i++)
         blocks[i] = moat_malloc(BYTES);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FREED; i++)
         moat_free(blocks[i]);
     void *link = forged_link(attempt->forgery, stack);
     memcpy(blocks[attempt->forged], &link, sizeof link);
@@ -90,11 +92,11 @@ static void allocate_on(void *argument)
         moat_malloc(BYTES);
 }
 
-/* The youngest of the three is handed out, so the others are the list that malloc takes from. */
+/* The youngest of them is handed out, so the others are the list that malloc takes from. */
 static void take_list(void *argument)
 {
     forge(argument);
-    while (moat_malloc(BYTES) != blocks[2])
+    while (moat_malloc(BYTES) != blocks[YOUNGEST])
         continue;
 }
 
@@ -129,14 +131,14 @@ static void dies(void (*misuse)(void *), enum forgery forgery, size_t forged, co
 /* The same steps, and the link that the block had is written back. */
 static void forges_nothing(void *argument)
 {
-    struct attempt attempt = {.forgery = FORGERIES, .forged = 1};
+    struct attempt attempt = {.forgery = FORGERIES, .forged = SECOND};
     for (size_t i = 0; i < COUNT; i++)
         blocks[i] = moat_malloc(BYTES);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FREED; i++)
         moat_free(blocks[i]);
     void *link = *(void **)(void *)blocks[attempt.forged];
     memcpy(blocks[attempt.forged], &link, sizeof link);
-    while (moat_malloc(BYTES) != blocks[2])
+    while (moat_malloc(BYTES) != blocks[YOUNGEST])
         continue;
     moat_malloc_trim(0);
     (void)argument;
@@ -152,10 +154,10 @@ int main(void)
         return expect_done();
     }
     for (enum forgery forgery = 0; forgery < FORGERIES; forgery++) {
-        dies(allocate_on, forgery, 2, "malloc");
+        dies(allocate_on, forgery, YOUNGEST, "malloc");
         if (forgery != CYCLE) { /* a cycle is found when its block is handed out a second time */
-            dies(trim, forgery, 1, "free");
-            dies(end_thread, forgery, 1, "free");
+            dies(trim, forgery, SECOND, "free");
+            dies(end_thread, forgery, SECOND, "free");
         }
     }
     return expect_done();
