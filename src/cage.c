@@ -15,8 +15,8 @@ enum {
     LADDER_TOP = 44,
     LADDER_BOTTOM = 26,
     LARGE_AREA_BITS = 36,
-    META_SMALLEST = 4 << 20,
-    META_LARGE = 1 << 30,
+    META_LARGE = 1 << 30, /* for a cage with an area for large blocks, */
+    META_PART_BITS = 4,   /* else this part of the cage */
     META_STEP = 64 << 10,
     FIRST_TABLES = 128, /* slices whose tables are opened at start: 16 KiB of records */
     TABLES_STEP = 512,
@@ -41,8 +41,7 @@ static struct plan plan_of(unsigned bits)
     plan.cage = (size_t)1 << bits;
     plan.slices = (bits >= LARGE_AREA_BITS ? plan.cage / 2 : plan.cage) >> MOAT_SLICE_BITS;
     /* A heap takes 8 KiB of it: 511 threads in the smallest cage, 8,191 in one of 1 GiB. */
-    plan.meta =
-        bits >= LARGE_AREA_BITS ? max_size(META_LARGE, plan.cage >> 12) : max_size(META_SMALLEST, plan.cage >> 4);
+    plan.meta = (bits >= LARGE_AREA_BITS ? META_LARGE : plan.cage >> META_PART_BITS);
     plan.records = plan.slices * sizeof(struct record);
     plan.states = plan.slices * HOOK_STATE_BYTES_PER_SLICE;
     plan.slack = max_size(plan.cage / 32, MOAT_CHUNK);
