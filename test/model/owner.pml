@@ -149,10 +149,10 @@ inline wake(x) {
        :: atomic {
             seen = top[g];
 #ifdef CLOSED_IGNORED
-            m = 1
+            m = (n != NOBODY)
 #else
 #ifdef NUMBER_IGNORED
-            m = (number[g] != NOBODY)
+            m = (n != NOBODY && number[g] != NOBODY)
 #else
             m = (n != NOBODY && number[g] == n)
 #endif
