@@ -59,7 +59,7 @@ static void check_zero(const unsigned char *block, size_t size, const char *why)
     else if (!pattern_is_zero(block, size))
         expect_fail("calloc of %zu bytes is not zero: %s", size, why);
     else
-        EXPECT(true);
+        expect_reached();
 }
 
 struct dirt {
