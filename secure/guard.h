@@ -19,6 +19,14 @@ enum { SEC_GUARD_BYTES = MOAT_OS_PAGE };
 void sec_guard_start(void *probe_page, bool may_advise, bool may_protect);
 /* A guard for good at `place`. Counted either way. */
 void sec_guard_place(void *place);
+MOAT_INLINE void sec_guard_place_once(void *place, uint8_t *is_placed)
+{
+    if (!*is_placed) {
+        *is_placed = 1;
+        sec_guard_place(place);
+    }
+}
+
 /* Gives the memory of an emptied range back so that it faults from now on. Answers false where that cannot be had: the
  * range is as it was. */
 bool sec_guard_purge(void *start, size_t bytes);
@@ -45,9 +53,9 @@ MOAT_INLINE void sec_guard_start(void *probe_page, bool may_advise, bool may_pro
     (void)probe_page, (void)may_advise, (void)may_protect;
 }
 
-MOAT_INLINE void sec_guard_place(void *place)
+MOAT_INLINE void sec_guard_place_once(void *place, uint8_t *is_placed)
 {
-    (void)place;
+    (void)place, (void)is_placed;
 }
 
 MOAT_INLINE bool sec_guard_purge(void *start, size_t bytes)

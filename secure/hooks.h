@@ -31,10 +31,10 @@ MOAT_INLINE void hook_start(void *probe_page)
                     policy == GUARD_AUTO || policy == GUARD_MPROTECT);
 }
 
-/* A page's addresses are used for the first time: `end` is the first byte behind its blocks. */
-MOAT_INLINE void hook_page_opened(char *end)
+/* A page is opened: `end` is the first byte behind its blocks, `has_guard` remembers that its guard stands. */
+MOAT_INLINE void hook_page_opened(char *end, uint8_t *has_guard)
 {
-    sec_guard_place(end);
+    sec_guard_place_once(end, has_guard);
 }
 
 MOAT_INLINE unsigned hook_pool_of_class(unsigned class)

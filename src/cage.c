@@ -107,7 +107,8 @@ void *meta_allocate(size_t bytes)
             cage.open += more;
             answer = cage.next;
             cage.next = end + MOAT_OS_PAGE;
-            hook_page_opened(end);
+            uint8_t has_guard = 0;
+            hook_page_opened(end, &has_guard);
         }
     }
     lock_drop(LOCK_META);

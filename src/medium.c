@@ -39,8 +39,7 @@ static struct record *take(struct heap *heap, unsigned class)
             page[i].head = slice_of_record(page);
             atomic_set(&page[i].owner, OWNER_INSIDE);
         }
-        hook_page_opened(page_start(page) + page->block_bytes);
-        page->has_guard = 1;
+        hook_page_opened(page_start(page) + page->block_bytes, &page->has_guard);
         hook_carved(page_start(page));
     }
     return page;

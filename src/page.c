@@ -72,9 +72,6 @@ struct record *page_open(struct heap *heap, unsigned class)
 
     size_t block = class_bytes(class);
     size_t capacity = (MOAT_SLICE - HOOK_GUARD_BYTES) / block;
-    if (!page->has_guard)
-        hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES);
-    page->has_guard = 1;
     page->block_bytes = (uint32_t)block;
     page->reciprocal = class_reciprocal(class);
     page->class = (uint8_t) class;
@@ -87,6 +84,7 @@ struct record *page_open(struct heap *heap, unsigned class)
     own(&heap->queue[class], page);
     remote_open(page, heap);
     stats_add(STAT_PAGES_OPENED, 1);
+    hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES, &page->has_guard); /* before any block leaves */
     return page;
 }
 
