@@ -14,14 +14,23 @@
 #include "fixed.h"
 #include "secure/guard.h"
 #include "secure/isolation.h"
+#include "secure/links.h"
+#include "secure/order.h"
 #include "secure/states.h"
 
 enum {
     HOOK_GUARD_BYTES = SEC_GUARD_BYTES,                     /* kept free at the end of every page */
     HOOK_STATE_BYTES_PER_SLICE = SEC_STATE_BYTES_PER_SLICE, /* 0: no states are kept */
     HOOK_MOVES_CHUNKS = SEC_MOVES_CHUNKS,                   /* an emptied chunk's memory goes to other addresses */
-    HOOK_IS_EXACT = SEC_IS_EXACT                            /* every wrong pointer is known as such */
+    HOOK_IS_EXACT = SEC_IS_EXACT,                           /* every wrong pointer is known as such */
+    HOOK_HAS_MAGAZINES = SEC_HAS_MAGAZINES,                 /* malloc takes from magazines, not from page lists */
+    HOOK_DESK_BYTES = SEC_DESK_BYTES,                       /* of each heap, in memory that a child finds wiped */
+    HOOK_DEPOT_BYTES = SEC_DEPOT_BYTES,                     /* of one class */
+    HOOK_SPILL_MOST = SEC_SPILL_MOST                        /* blocks that a full stack gives up at once */
 };
+
+/* The shelf of a thread without a heap: nothing is on it, for ever. */
+#define HOOK_EMPTY_SHELF SEC_SHELF_AT(moat_fixed.is.empty_heap)
 
 /* At start, with an open OS page that nobody uses yet. */
 MOAT_INLINE void hook_start(void *probe_page)
@@ -29,6 +38,12 @@ MOAT_INLINE void hook_start(void *probe_page)
     enum guard_policy policy = moat_fixed.is.options.guards;
     sec_guard_start(probe_page, policy == GUARD_AUTO || policy == GUARD_MADVISE,
                     policy == GUARD_AUTO || policy == GUARD_MPROTECT);
+}
+
+/* At start, once the generator has a key and while the read-only page is open. */
+MOAT_INLINE void hook_make_keys(uint64_t *keys)
+{
+    sec_link_keys(keys);
 }
 
 /* A page is opened: `end` is the first byte behind its blocks, `has_guard` remembers that its guard stands. */
@@ -47,10 +62,188 @@ MOAT_INLINE void hook_carved(const void *block)
     sec_state_carve(moat_fixed.is.states, block);
 }
 
-/* `next` was read from the free block: false if a free list of that page cannot hold it. */
+/* What a free block on a page's list holds for its next one, NULL at the end; */
+MOAT_INLINE void *hook_link_of(const void *block, void *next)
+{
+    return sec_link_to_block(moat_fixed.is.link_keys, block, next);
+}
+
+/* and the next one for what was read there. Ask hook_link_stays before it is used. */
+MOAT_INLINE void *hook_next_of(const void *block, void *word)
+{
+    return sec_block_of_link(moat_fixed.is.link_keys, block, word);
+}
+
+/* False if a free list of that page cannot lead from the block to `next`. */
 MOAT_INLINE bool hook_link_stays(const void *block, const void *next, uint32_t reciprocal)
 {
+    if (SEC_LINKS_ARE_ENCODED)
+        return sec_link_is_whole(next);
     return sec_link_stays(block, next, reciprocal);
+}
+
+/* The same for a page's remote list, whose links are slots. */
+MOAT_INLINE uint64_t hook_remote_link_of(const void *block, unsigned next, uint32_t epoch)
+{
+    return sec_link_to_slot(moat_fixed.is.link_keys, block, next, epoch);
+}
+
+MOAT_INLINE unsigned hook_remote_next_of(const void *block, uint64_t word, uint32_t epoch)
+{
+    return sec_slot_of_link(moat_fixed.is.link_keys, block, word, epoch);
+}
+
+/* Magazines (secure/order.h says how they work). The caller holds LOCK_HEAPS for these two. A new heap takes a desk: false
+ * where memory for desks has to be given first, which reads zero, and again in every child. */
+MOAT_INLINE bool hook_shelf_open(struct sec_shelf *shelf, struct sec_magazines *magazines)
+{
+    return sec_shelf_open(shelf, magazines);
+}
+
+MOAT_INLINE void hook_desk_give(void *memory, size_t bytes)
+{
+    sec_desk_give(memory, bytes);
+}
+
+MOAT_INLINE void *hook_take(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_take(shelf, class);
+}
+
+MOAT_INLINE bool hook_is_stocked(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_is_stocked(shelf, class);
+}
+
+MOAT_INLINE bool hook_stack_is_full(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_stack_is_full(shelf, class);
+}
+
+MOAT_INLINE bool hook_find_place(const struct sec_shelf *shelf, unsigned class, struct sec_place *place)
+{
+    return sec_find_place(shelf, class, place);
+}
+
+MOAT_INLINE void hook_put(const struct sec_place *place, void *block)
+{
+    sec_put(place, block);
+}
+
+MOAT_INLINE bool hook_draw_on(const struct sec_shelf *shelf)
+{
+    return sec_draw_on(shelf);
+}
+
+MOAT_INLINE bool hook_take_from_depot(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_take_from_depot(shelf, class);
+}
+
+/* The heap has a page of the class from now on. */
+MOAT_INLINE void hook_magazine_open(const struct sec_shelf *shelf, unsigned class)
+{
+    sec_magazine_open(shelf, class);
+}
+
+/* Cold: there are draws afterwards. False: each stack that may hold something is to be counted again. */
+MOAT_INLINE bool hook_desk_ready(const struct sec_shelf *shelf)
+{
+    return sec_desk_ready(shelf);
+}
+
+MOAT_INLINE void hook_stack_recount(const struct sec_shelf *shelf, unsigned class)
+{
+    sec_stack_recount(shelf, class);
+}
+
+/* In a child, also where the kernel wipes nothing. */
+MOAT_INLINE void hook_desk_wipe(const struct sec_shelf *shelf)
+{
+    sec_desk_wipe(shelf);
+}
+
+MOAT_INLINE unsigned hook_stack_room(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_stack_room(shelf, class);
+}
+
+MOAT_INLINE unsigned hook_fresh_window(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_fresh_window(shelf, class);
+}
+
+MOAT_INLINE void hook_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes,
+                                    unsigned count)
+{
+    sec_push_shuffled(shelf, class, first, bytes, count);
+}
+
+MOAT_INLINE unsigned hook_stack_spill(const struct sec_shelf *shelf, unsigned class, void **out)
+{
+    return sec_stack_spill(shelf, class, out);
+}
+
+MOAT_INLINE void **hook_depot_place(const struct sec_shelf *shelf, unsigned class, size_t bytes)
+{
+    return sec_depot_place(shelf, class, bytes);
+}
+
+MOAT_INLINE unsigned hook_depot_cool(const struct sec_shelf *shelf, unsigned class, void **out)
+{
+    return sec_depot_cool(shelf, class, out);
+}
+
+MOAT_INLINE bool hook_is_idle(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_is_idle(shelf, class);
+}
+
+MOAT_INLINE bool hook_depot_lacks_memory(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_depot_lacks_memory(shelf, class);
+}
+
+MOAT_INLINE void hook_depot_give_memory(const struct sec_shelf *shelf, unsigned class, void *memory)
+{
+    sec_depot_give_memory(shelf, class, memory);
+}
+
+MOAT_INLINE void *hook_drain(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_drain(shelf, class);
+}
+
+MOAT_INLINE unsigned hook_kept(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_kept(shelf, class);
+}
+
+MOAT_INLINE uint32_t *hook_scan_of(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_scan_of(shelf, class);
+}
+
+/* A number below `limit`: which page, which slice. */
+MOAT_INLINE unsigned hook_choose(unsigned limit)
+{
+    return sec_choose(limit);
+}
+
+/* In its page -> in a magazine, and back. */
+MOAT_INLINE bool hook_shelved(const void *block)
+{
+    return sec_state_shelve(moat_fixed.is.states, block);
+}
+
+MOAT_INLINE bool hook_sent_home(const void *block)
+{
+    return sec_state_send_home(moat_fixed.is.states, block);
+}
+
+MOAT_INLINE uint32_t hook_next_free(const void *start, uint32_t granule, uint32_t end)
+{
+    return sec_states_next_free(moat_fixed.is.states, start, granule, end);
 }
 
 /* free -> live. False: the block was on a list but is not free. */

@@ -17,14 +17,18 @@
 #include "base/compiler.h"
 #include "base/config.h"
 
-#if MOAT_SECURE_DOUBLE_FREE
+#if MOAT_HAS_STATES
 
 enum sec_state {
     SEC_STATE_UNUSED = 0, /* never handed out since the page was opened */
     SEC_STATE_FREE = 1,
     SEC_STATE_REMOTE = 2, /* freed by another thread, not yet collected */
+    SEC_STATE_KEPT = 3,   /* free, in a magazine */
     SEC_STATE_LIVE = 0x80
 };
+
+/* What malloc hands out, and what a local free leaves. */
+#define SEC_STATE_READY (MOAT_HAS_MAGAZINES ? SEC_STATE_KEPT : SEC_STATE_FREE)
 
 enum { SEC_STATE_BYTES_PER_SLICE = MOAT_SLICE >> MOAT_GRANULE_BITS, SEC_IS_EXACT = 1 };
 
@@ -56,14 +60,52 @@ MOAT_INLINE bool sec_link_stays(const void *block, const void *next, uint32_t re
 
 MOAT_INLINE void sec_state_carve(uintptr_t states, const void *block)
 {
-    atomic_set(sec_state_at(states, block), SEC_STATE_FREE);
+    atomic_set(sec_state_at(states, block), SEC_STATE_READY);
+}
+
+/* Owner: a block goes from `from` to `to`, as it lies in a magazine or in its page. */
+MOAT_INLINE bool sec_state_change(uintptr_t states, const void *block, enum sec_state from, enum sec_state to)
+{
+    uint8_t *state = sec_state_at(states, block);
+    if (MOAT_UNLIKELY(atomic_get(state) != from))
+        return false;
+    atomic_set(state, (uint8_t)to);
+    return true;
+}
+
+MOAT_INLINE bool sec_state_shelve(uintptr_t states, const void *block)
+{
+    return sec_state_change(states, block, SEC_STATE_FREE, SEC_STATE_KEPT);
+}
+
+MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
+{
+    return sec_state_change(states, block, SEC_STATE_KEPT, SEC_STATE_FREE);
+}
+
+/* Owner: the first granule at or behind `granule` of the slice at `start` whose state is free, or `end`. Eight at a step;
+ * the test for a byte that is 0 is exact. */
+MOAT_INLINE uint32_t sec_states_next_free(uintptr_t states, const void *start, uint32_t granule, uint32_t end)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu, each = 0x0101010101010101u;
+    const uint64_t *word = (const uint64_t *)(void *)sec_state_at(states, start);
+    uint64_t skip = ~(uint64_t)0 << (granule % sizeof *word * 8);
+
+    for (uint32_t i = granule / sizeof *word; i * sizeof *word < end; i++) {
+        uint64_t others = atomic_get(&word[i]) ^ each * SEC_STATE_FREE;
+        uint64_t found = ~(((others & low) + low) | others | low) & skip;
+        if (found != 0)
+            return (uint32_t)(i * sizeof *word) + (uint32_t)__builtin_ctzl(found) / 8;
+        skip = ~(uint64_t)0;
+    }
+    return end;
 }
 
 /* The release store makes what was built in the block visible before the block is live. */
 MOAT_INLINE bool sec_state_hand_out(uintptr_t states, const void *block)
 {
     uint8_t *state = sec_state_at(states, block);
-    if (MOAT_UNLIKELY(atomic_get(state) != SEC_STATE_FREE))
+    if (MOAT_UNLIKELY(atomic_get(state) != SEC_STATE_READY))
         return false;
     atomic_set_release(state, SEC_STATE_LIVE);
     return true;
@@ -85,7 +127,7 @@ MOAT_INLINE bool sec_state_free_local(uintptr_t states, const void *block)
     uint8_t *state = sec_state_at(states, block);
     if (MOAT_UNLIKELY(!(atomic_get(state) & SEC_STATE_LIVE)))
         return false;
-    atomic_set(state, SEC_STATE_FREE);
+    atomic_set(state, SEC_STATE_READY);
     return true;
 }
 
@@ -104,7 +146,7 @@ MOAT_INLINE bool sec_state_free_remote(uintptr_t states, const void *block)
 
 MOAT_INLINE bool sec_state_free_medium(uintptr_t states, const void *block)
 {
-    return sec_state_free_shared(states, block, SEC_STATE_FREE);
+    return sec_state_free_shared(states, block, SEC_STATE_READY);
 }
 
 /* Owner, at collect. */
@@ -164,6 +206,24 @@ MOAT_INLINE bool sec_link_stays(const void *block, const void *next, uint32_t re
 MOAT_INLINE void sec_state_carve(uintptr_t states, const void *block)
 {
     (void)states, (void)block;
+}
+
+MOAT_INLINE bool sec_state_shelve(uintptr_t states, const void *block)
+{
+    (void)states, (void)block;
+    return true;
+}
+
+MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
+{
+    (void)states, (void)block;
+    return true;
+}
+
+MOAT_INLINE uint32_t sec_states_next_free(uintptr_t states, const void *start, uint32_t granule, uint32_t end)
+{
+    (void)states, (void)start, (void)granule;
+    return end;
 }
 
 MOAT_INLINE bool sec_state_hand_out(uintptr_t states, const void *block)

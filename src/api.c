@@ -37,6 +37,11 @@ static MOAT_COLD void free_cold(void *block)
     blocks_free(block, "free");
 }
 
+static MOAT_NOINLINE void free_warm(void *block)
+{
+    heap_free_warm(block, free_cold);
+}
+
 MOAT_EXPORT void *malloc(size_t bytes)
 {
     return heap_malloc(bytes, malloc_warm, malloc_corrupted);
@@ -44,7 +49,7 @@ MOAT_EXPORT void *malloc(size_t bytes)
 
 MOAT_EXPORT void free(void *block)
 {
-    heap_free(block, free_cold);
+    heap_free(block, free_warm, free_cold);
 }
 
 static MOAT_COLD void cfree_cold(void *block)
@@ -54,7 +59,7 @@ static MOAT_COLD void cfree_cold(void *block)
 
 MOAT_EXPORT void cfree(void *block)
 {
-    heap_free(block, cfree_cold);
+    heap_free(block, cfree_cold, cfree_cold);
 }
 
 /* Not small, so there is no fast path: fresh memory is not cleared again. */

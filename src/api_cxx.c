@@ -71,6 +71,16 @@ static MOAT_COLD void delete_array_cold(void *block)
     blocks_free(block, "operator delete[]");
 }
 
+static MOAT_NOINLINE void delete_warm(void *block)
+{
+    heap_free_warm(block, delete_cold);
+}
+
+static MOAT_NOINLINE void delete_array_warm(void *block)
+{
+    heap_free_warm(block, delete_array_cold);
+}
+
 /* Each operator: its C++ spelling, then its mangled name. */
 #define NEW(name)                         \
     MOAT_EXPORT void *name(size_t bytes); \
@@ -149,71 +159,71 @@ NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
 /* operator delete(void *), operator delete[](void *) */
 DELETE(_ZdlPv)
 {
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE(_ZdaPv)
 {
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }
 
 DELETE_NOTHROW(_ZdlPvRKSt9nothrow_t)
 {
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE_NOTHROW(_ZdaPvRKSt9nothrow_t)
 {
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }
 
 /* operator delete(void *, size_t): the size must fit the block. */
 DELETE_SIZED(_ZdlPvm)
 {
     blocks_check_sized(block, 1, bytes, "operator delete");
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE_SIZED(_ZdaPvm)
 {
     blocks_check_sized(block, 1, bytes, "operator delete[]");
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }
 
 /* operator delete(void *, align_val_t): the pointer must have the alignment. */
 DELETE_ALIGNED(_ZdlPvSt11align_val_t)
 {
     blocks_check_sized(block, alignment, 0, "operator delete");
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE_ALIGNED(_ZdaPvSt11align_val_t)
 {
     blocks_check_sized(block, alignment, 0, "operator delete[]");
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }
 
 DELETE_ALIGNED_NOTHROW(_ZdlPvSt11align_val_tRKSt9nothrow_t)
 {
     blocks_check_sized(block, alignment, 0, "operator delete");
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE_ALIGNED_NOTHROW(_ZdaPvSt11align_val_tRKSt9nothrow_t)
 {
     blocks_check_sized(block, alignment, 0, "operator delete[]");
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }
 
 /* operator delete(void *, size_t, align_val_t) */
 DELETE_ALIGNED_SIZED(_ZdlPvmSt11align_val_t)
 {
     blocks_check_sized(block, alignment, bytes, "operator delete");
-    heap_free(block, delete_cold);
+    heap_free(block, delete_warm, delete_cold);
 }
 
 DELETE_ALIGNED_SIZED(_ZdaPvmSt11align_val_t)
 {
     blocks_check_sized(block, alignment, bytes, "operator delete[]");
-    heap_free(block, delete_array_cold);
+    heap_free(block, delete_array_warm, delete_array_cold);
 }

@@ -14,6 +14,7 @@
 #include "medium.h"
 #include "remote.h"
 #include "report.h"
+#include "shelf.h"
 #include "slices.h"
 #include "start.h"
 #include "stats.h"
@@ -34,12 +35,12 @@ static void *no_memory(void)
     return NULL;
 }
 
+/* A block off the class's shelf, which is not empty. */
 static void *pop(struct heap *heap, unsigned class, const char *function)
 {
-    void *block = heap->free[class];
-    void *next = *(void **)block;
-    heap->free[class] = next;
-    if (!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block))
+    bool is_sound;
+    void *block = shelf_take(heap, &heap->shelf, class, &is_sound);
+    if (!is_sound || !hook_allocated(block))
         blocks_die_of_list(block, function);
     return block;
 }
@@ -50,7 +51,7 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
 {
     unsigned last = class + BORROW_CLASSES < MOAT_SMALL_CLASSES ? class + BORROW_CLASSES : MOAT_SMALL_CLASSES - 1;
     for (unsigned larger = class + 1; larger <= last; larger++) {
-        if (heap->free[larger] || page_take_queued(heap, larger) || page_carve(heap, larger)) {
+        if (shelf_is_stocked(heap, larger) || shelf_fill(heap, larger)) {
             stats_add(STAT_BORROWED, 1);
             return pop(heap, larger, function);
         }
@@ -64,7 +65,7 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
 
 static void *malloc_small(struct heap *heap, unsigned class, size_t bytes, const char *function)
 {
-    if (heap->free[class] || heap_refill(heap, class))
+    if (shelf_is_stocked(heap, class) || heap_refill(heap, class))
         return pop(heap, class, function);
     return borrow(heap, class, bytes, function);
 }
@@ -97,7 +98,7 @@ static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const
     if (alignment <= MOAT_OS_PAGE && bytes <= MOAT_SMALL_MAX) {
         unsigned class = class_of_aligned(alignment, bytes);
         if (class < MOAT_SMALL_CLASSES)
-            return heap->free[class] || heap_refill(heap, class) ? pop(heap, class, function) : NULL;
+            return shelf_is_stocked(heap, class) || heap_refill(heap, class) ? pop(heap, class, function) : NULL;
     }
     if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
         return medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
@@ -167,6 +168,14 @@ static void meet_foreign(const void *block, const char *function)
     stats_add(STAT_FOREIGN_IGNORED, 1);
 }
 
+/* The fast path refused a block of the thread's own: it is not live, or there was no room for it. */
+static void free_again(const struct record *page, void *block, const char *function)
+{
+    if (!HOOK_IS_EXACT || !hook_is_live(block) || !shelf_make_room(moat_self.heap, page->class) ||
+        !heap_try_free(block))
+        die_not_live(page, block, function);
+}
+
 void blocks_free(void *block, const char *function)
 {
     struct record *page;
@@ -178,8 +187,10 @@ void blocks_free(void *block, const char *function)
     report_park_if_dying();
     switch (locate(block, &page, function)) {
     case PLACE_SMALL:
-        if (atomic_get(&page->owner) == moat_self.number)
-            die_not_live(page, block, function);
+        if (atomic_get(&page->owner) == moat_self.number) {
+            free_again(page, block, function);
+            return;
+        }
         remote_free(page, block, function);
         return;
     case PLACE_MEDIUM:

@@ -2,6 +2,7 @@
 #include "census.h"
 
 #include "base/atomic.h"
+#include "classes.h"
 #include "large.h"
 #include "page.h"
 #include "remote.h"
@@ -9,10 +10,7 @@
 
 static void count_small(struct census *census, const struct record *page)
 {
-    uint32_t needed = atomic_get(&page->needed);
-    size_t back = page->owner == OWNER_ORPHAN ? needed
-                  : page->phase == PAGE_AWAY  ? page->threshold - needed
-                                              : page->carved - needed;
+    size_t back = page->owner == OWNER_ORPHAN ? atomic_get(&page->needed) : page_back(page);
     back += remote_count(atomic_get(&page->remote));
     back = min_size(back, page->carved);
     census->page_bytes += MOAT_SLICE;
@@ -23,10 +21,13 @@ static void count_small(struct census *census, const struct record *page)
 static void count_own_lists(struct census *census)
 {
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
-        void *block = moat_self.heap->free[class];
+        void *block = HOOK_HAS_MAGAZINES ? NULL : moat_self.heap->free[class];
+        size_t kept = HOOK_HAS_MAGAZINES ? hook_kept(&moat_self.shelf, class) : 0;
+        census->live_bytes -= kept * class_bytes(class);
+        census->free_blocks += kept;
         const struct record *page = block ? record_of_slice(slice_of_address(block)) : NULL;
         for (unsigned count = 0; block && count < page->carved; count++) {
-            void *next = *(void **)block;
+            void *next = hook_next_of(block, *(void **)block);
             census->live_bytes -= page->block_bytes;
             census->free_blocks++;
             block = hook_link_stays(block, next, page->reciprocal) ? next : NULL;

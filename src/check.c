@@ -18,7 +18,7 @@ static bool say(const char *what)
 static int list_length(const struct record *page, void *first)
 {
     int length = 0;
-    for (void *block = first; block; block = *(void **)block) {
+    for (void *block = first; block; block = hook_next_of(block, *(void **)block)) {
         size_t offset = (size_t)((char *)block - page_start(page));
         if (offset % page->block_bytes != 0 || offset / page->block_bytes >= page->carved || length >= page->capacity)
             return -1;
@@ -29,6 +29,18 @@ static int list_length(const struct record *page, void *first)
     return length;
 }
 
+/* Free blocks that are the page's: on its list, or behind a magazine by their states. */
+static int blocks_home(const struct record *page)
+{
+    int home = 0;
+
+    if (!HOOK_HAS_MAGAZINES)
+        return list_length(page, page->free);
+    for (unsigned i = 0; i < page->carved; i++)
+        home += hook_is_free(page_start(page) + (size_t)i * page->block_bytes);
+    return home;
+}
+
 static bool page_is_consistent(const struct heap *heap, const struct record *page, unsigned class)
 {
     if (atomic_get(&page->owner) != heap->number)
@@ -37,8 +49,8 @@ static bool page_is_consistent(const struct heap *heap, const struct record *pag
         return say("an owned page's remote word says that it is not");
     if (page->class != class || page->carved > page->capacity)
         return say("a page's class or capacity");
-    if (!page_is_valid(page) || list_length(page, page->free) != (int)page_back(page))
-        return say("a page's list does not have the blocks that its counter says");
+    if (!page_is_valid(page) || blocks_home(page) != (int)page_back(page))
+        return say("a page does not have the free blocks that its counter says");
     return true;
 }
 
@@ -51,7 +63,7 @@ static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32
         const struct record *page = record_of_slice(slice);
         if (page->owned_previous != previous || !page_is_consistent(heap, page, class))
             return say("the list of owned pages");
-        *queued_pages += page->phase != PAGE_AWAY;
+        *queued_pages += page->phase == PAGE_QUEUED || page->phase == PAGE_EMPTY;
         empty += page->phase == PAGE_EMPTY;
         previous = slice;
         if (++count > queue->page_count)
@@ -87,7 +99,7 @@ bool moat_heap_is_valid(void)
         if (!pages_are_consistent(heap, class, &queued_pages) ||
             !queue_is_consistent(&heap->queue[class], queued_pages))
             return false;
-        void *first = heap->free[class];
+        void *first = HOOK_HAS_MAGAZINES ? NULL : heap->free[class];
         if (first && list_length(record_of_slice(slice_of_address(first)), first) < 0)
             return say("the list that malloc takes from");
     }

@@ -12,6 +12,7 @@
 #include "page.h"
 #include "remote.h"
 #include "secure/hooks.h"
+#include "shelf.h"
 
 MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corrupted)(void *))
 {
@@ -20,19 +21,16 @@ MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corru
 
     struct heap *heap = moat_self.heap;
     unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
-    void *block = heap->free[class];
+    bool is_sound;
+    void *block = shelf_take(heap, &moat_self.shelf, class, &is_sound);
     if (MOAT_UNLIKELY(!block))
         return cold(bytes);
-
-    /* Off the list first: a signal handler that allocates here may die, but never gets a block twice. */
-    void *next = *(void **)block;
-    heap->free[class] = next;
-    if (MOAT_UNLIKELY(!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block)))
+    if (MOAT_UNLIKELY(!is_sound || !hook_allocated(block)))
         return corrupted(block);
     return block;
 }
 
-/* The warm half of malloc: the class's list is used up and a page waits with more. `cold` is for everything else. */
+/* The warm half of malloc: the class's shelf is used up and more is at hand. `cold` is for everything else. */
 MOAT_INLINE void *heap_malloc_warm(size_t bytes, void *(*cold)(size_t), void *(*corrupted)(void *))
 {
     if (bytes > MOAT_SMALL_MAX)
@@ -40,14 +38,11 @@ MOAT_INLINE void *heap_malloc_warm(size_t bytes, void *(*cold)(size_t), void *(*
 
     struct heap *heap = moat_self.heap;
     unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
-    if (MOAT_UNLIKELY(heap_has_woken(heap)))
+    if (MOAT_UNLIKELY(!shelf_restock(heap, &moat_self.shelf, class)))
         return cold(bytes);
-    void *block = page_take_first(&heap->queue[class]);
-    if (MOAT_UNLIKELY(!block))
-        return cold(bytes);
-    void *next = *(void **)block;
-    heap->free[class] = next;
-    if (MOAT_UNLIKELY(!hook_link_stays(block, next, moat_fixed.is.reciprocal_of[class]) || !hook_allocated(block)))
+    bool is_sound;
+    void *block = shelf_take(heap, &moat_self.shelf, class, &is_sound);
+    if (MOAT_UNLIKELY(!is_sound || !hook_allocated(block)))
         return corrupted(block);
     return block;
 }
@@ -64,19 +59,33 @@ MOAT_INLINE bool heap_try_free(void *block)
         return false;
     if (MOAT_UNLIKELY(!hook_is_block_start(block, page->reciprocal)))
         return false;
+    struct sec_place place;
+    if (MOAT_UNLIKELY(!hook_find_place(&moat_self.shelf, page->class, &place)))
+        return false;
     if (MOAT_UNLIKELY(!hook_freed_local(block)))
         return false;
+    if (HOOK_HAS_MAGAZINES) {
+        hook_put(&place, block);
+        return true;
+    }
 
-    *(void **)block = page->free;
+    *(void **)block = hook_link_of(block, page->free);
     page->free = block;
     if (MOAT_UNLIKELY(--page->needed == 0))
         page_event(moat_self.heap, page);
     return true;
 }
 
-MOAT_INLINE void heap_free(void *block, void (*cold)(void *))
+/* `warm` is heap_free_warm, and called where there are magazines: one free in twelve uses up a word of draws. */
+MOAT_INLINE void heap_free(void *block, void (*warm)(void *), void (*cold)(void *))
 {
     if (MOAT_UNLIKELY(!heap_try_free(block)))
+        (HOOK_HAS_MAGAZINES ? warm : cold)(block);
+}
+
+MOAT_INLINE void heap_free_warm(void *block, void (*cold)(void *))
+{
+    if (!hook_draw_on(&moat_self.shelf) || !heap_try_free(block))
         cold(block);
 }
 

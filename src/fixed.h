@@ -31,6 +31,7 @@ struct fixed {
     size_t slice_count;     /* slices for small and medium blocks */
     size_t cage_bytes;      /* all of the cage, the area of large blocks included */
     struct options options;
+    uint64_t link_keys[MOAT_LINK_KEYS]; /* secret, drawn at the start */
     /* All lists empty, for ever: what a thread without a heap allocates from (heap.h). Here, since it is read-only too. */
     unsigned char empty_heap[MOAT_EMPTY_HEAP_BYTES] MOAT_ALIGNED(MOAT_CACHE_LINE);
     uint32_t reciprocal_of[MOAT_SMALL_CLASSES];                           /* as in the records of the class */

@@ -9,19 +9,38 @@
 #include "cage.h"
 #include "medium.h"
 #include "os/lock.h"
+#include "os/os.h"
 #include "page.h"
 #include "remote.h"
 #include "report.h"
+#include "shelf.h"
 #include "slices.h"
 #include "start.h"
 #include "stats.h"
 
-MOAT_THREAD struct self moat_self = {.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY};
+enum { DESKS_BYTES = 4 * MOAT_OS_PAGE };
+
+MOAT_THREAD struct self moat_self = {.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF};
 
 static struct heap *pool;
 /* What destructors allocate after their thread's heap has ended: a heap of their own each would never end. */
 static struct heap *late_heap;
 static uint64_t last_number = OWNER_FIRST_HEAP;
+
+/* Where the kernel wipes nothing, fork's handler in the child does (settle_child in start.c), and start.c has counted it. */
+static bool give_desk(struct heap *heap)
+{
+    lock_take(LOCK_HEAPS);
+    bool done = hook_shelf_open(&heap->shelf, &heap->magazines);
+    char *more = done ? NULL : meta_allocate(DESKS_BYTES);
+    if (more) {
+        os_wipe_on_fork(more, DESKS_BYTES);
+        hook_desk_give(more, DESKS_BYTES);
+        done = hook_shelf_open(&heap->shelf, &heap->magazines);
+    }
+    lock_drop(LOCK_HEAPS);
+    return done;
+}
 
 static struct heap *heap_take(void)
 {
@@ -35,7 +54,7 @@ static struct heap *heap_take(void)
 
     if (!heap) {
         heap = meta_allocate(sizeof *heap);
-        if (!heap)
+        if (!heap || !give_desk(heap))
             return NULL;
         stats_add(STAT_HEAPS, 1);
     }
@@ -57,7 +76,7 @@ struct heap *heap_of_thread(void)
     struct heap *heap = heap_take();
     if (!heap)
         return NULL;
-    moat_self = (struct self){.heap = heap, .number = heap->number};
+    moat_self = (struct self){.heap = heap, .number = heap->number, .shelf = heap->shelf};
     thread_expect_end();
     return heap;
 }
@@ -89,7 +108,7 @@ bool heap_refill(struct heap *heap, unsigned class)
     for (;;) {
         if (heap_has_woken(heap))
             heap_drain_woken(heap);
-        if (page_take_queued(heap, class) || page_carve(heap, class))
+        if (shelf_fill(heap, class))
             return true;
         if (!heap_claim_orphan(heap, class) && !page_open(heap, class))
             return false;
@@ -98,7 +117,7 @@ bool heap_refill(struct heap *heap, unsigned class)
 
 void heap_end(struct heap *heap)
 {
-    moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .is_torn = 1};
+    moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF, .is_torn = 1};
     heap_close_woken(heap);
     medium_flush(heap);
     heap_abandon_pages(heap);
@@ -135,7 +154,7 @@ bool heap_trim(struct heap *heap)
     bool any = medium_flush(heap);
     heap_drain_woken(heap);
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
-        page_return_list(heap, class);
+        shelf_clear(heap, class);
         any |= release_empty_pages(heap, class);
     }
     return any;

@@ -10,6 +10,7 @@
 #define MOAT_HEAP_H
 
 #include "record.h"
+#include "secure/hooks.h"
 
 struct class_queue {
     uint32_t head, tail; /* pages with blocks to hand out, by record.queue_next */
@@ -20,28 +21,37 @@ struct class_queue {
 };
 
 struct heap {
-    void *free[MOAT_SMALL_CLASSES];
-    uint64_t number; /* 0 while no thread has it */
+    void *free[MOAT_LIST_CLASSES]; /* lists that malloc takes from; none where there are magazines */
+    uint64_t number;               /* 0 while no thread has it */
     struct class_queue queue[MOAT_SMALL_CLASSES];
 
     uint32_t medium[MOAT_MEDIUM_CLASSES]; /* free medium blocks kept by this thread, by record.queue_next */
     size_t medium_bytes;
+    uint32_t looked_at_ms; /* shelf.c */
 
-    struct heap *next; /* LOCK_HEAPS: in the pool of heaps without a thread */
+    struct heap *next;      /* LOCK_HEAPS: in the pool of heaps without a thread */
+    struct sec_shelf shelf; /* as in moat_self */
 
     /* The only word that other threads write: the heap's number and the first page of its woken stack (remote.h). */
     uint64_t woken MOAT_ALIGNED(MOAT_CACHE_LINE);
+
+    struct sec_magazines magazines; /* nothing without random order; the empty heap has none */
 };
 
 struct self {
     struct heap *heap; /* never NULL: the empty heap before the thread's first allocation and after its end */
     uint64_t number;   /* heap->number, so that a free reads one line less */
-    uint32_t is_torn;  /* the thread's end has begun: its frees go the remote way and claim nothing */
+    struct sec_shelf shelf;
+    uint32_t is_torn; /* the thread's end has begun: its frees go the remote way and claim nothing */
 };
 
 extern MOAT_THREAD struct self moat_self;
 
-MOAT_STATIC_ASSERT(sizeof(struct heap) <= MOAT_EMPTY_HEAP_BYTES, "the empty heap has room in the read-only page");
+MOAT_STATIC_ASSERT(offsetof(struct heap, magazines) <= MOAT_EMPTY_HEAP_BYTES,
+                   "the empty heap has room in the read-only page");
+MOAT_STATIC_ASSERT((size_t)HOOK_DESK_BYTES <= MOAT_EMPTY_HEAP_BYTES,
+                   "the empty heap serves as a desk with nothing on it");
+MOAT_STATIC_ASSERT(sizeof(struct self) <= 64, "little enough static TLS that any program has it to spare");
 
 /* The heap of a thread that has none: all its lists are empty for ever. */
 #define MOAT_EMPTY_HEAP ((struct heap *)(void *)moat_fixed.is.empty_heap)
@@ -57,7 +67,7 @@ struct heap *heap_of_thread(void);
  * then. NULL (and nothing to leave) when there is no memory. */
 struct heap *heap_enter(void);
 void heap_leave(void);
-/* Fills heap.free[class] with at least one block. Answers false when there is no memory. */
+/* Fills the class's shelf (shelf.h) with at least one block. Answers false when there is no memory. */
 bool heap_refill(struct heap *heap, unsigned class);
 /* Gives everything that the thread holds to others; its heap goes to the pool. */
 void heap_end(struct heap *heap);

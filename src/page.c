@@ -1,7 +1,7 @@
 /* page.c - see page.h and the head of heap.h.
  *
- * What `needed` means: in PAGE_AWAY, threshold - back; in PAGE_QUEUED, carved - back; in PAGE_EMPTY, 0. Carving more blocks
- * raises it, so that a page that is not carved to its end can be empty too: a thread that only frees what others
+ * What `needed` means: in PAGE_AWAY, threshold - back; in PAGE_QUEUED, carved - back; in PAGE_EMPTY, 0; in PAGE_SCANNED, PAGE_SCAN_BIAS - back, so that
+ * no event comes. Carving more blocks raises it, so that a page that is not carved to its end can be empty too: a thread that only frees what others
  * allocated would otherwise collect such pages without end.
  */
 #include "page.h"
@@ -12,8 +12,6 @@
 #include "secure/hooks.h"
 #include "slices.h"
 #include "stats.h"
-
-enum { CARVE_BYTES = MOAT_OS_PAGE, CARVE_MAX = 64 };
 
 static _Noreturn MOAT_COLD void die_of_list(const struct record *page, const void *block)
 {
@@ -49,8 +47,9 @@ static void queue_remove(struct class_queue *queue, struct record *page)
     page->phase = PAGE_AWAY;
 }
 
-static void own(struct class_queue *queue, struct record *page)
+static void own(struct heap *heap, struct record *page)
 {
+    struct class_queue *queue = &heap->queue[page->class];
     uint32_t slice = slice_of_record(page);
     page->owned_previous = 0;
     page->owned_next = queue->owned;
@@ -62,6 +61,7 @@ static void own(struct class_queue *queue, struct record *page)
         page->partial_next = queue->partial;
         queue->partial = slice;
     }
+    hook_magazine_open(&heap->shelf, page->class);
 }
 
 struct record *page_open(struct heap *heap, unsigned class)
@@ -81,30 +81,22 @@ struct record *page_open(struct heap *heap, unsigned class)
     page->free = NULL;
     page->phase = PAGE_AWAY;
     page->needed = page->threshold;
-    own(&heap->queue[class], page);
+    own(heap, page);
     remote_open(page, heap);
     stats_add(STAT_PAGES_OPENED, 1);
     hook_page_opened(page_start(page) + MOAT_SLICE - HOOK_GUARD_BYTES, &page->has_guard); /* before any block leaves */
     return page;
 }
 
-bool page_carve(struct heap *heap, unsigned class)
+struct record *page_partial(const struct heap *heap, unsigned class)
 {
-    struct class_queue *queue = &heap->queue[class];
-    if (queue->partial == 0)
-        return false;
+    uint32_t slice = heap->queue[class].partial;
+    return slice == 0 ? NULL : record_of_slice(slice);
+}
 
-    struct record *page = record_of_slice(queue->partial);
-    size_t block = page->block_bytes;
-    unsigned count = (unsigned)max_size(1, min_size(CARVE_BYTES / block, CARVE_MAX));
-    count = (unsigned)min_size(count, (size_t)page->capacity - page->carved);
-    char *first = page_start(page) + page->carved * block;
-
-    for (unsigned i = 0; i < count; i++) {
-        char *at = first + i * block;
-        hook_carved(at);
-        *(void **)(void *)at = i + 1 < count ? at + block : NULL;
-    }
+void page_count_carved(struct heap *heap, struct record *page, unsigned count)
+{
+    struct class_queue *queue = &heap->queue[page->class];
     page->carved = (uint16_t)(page->carved + count);
     if (page->phase == PAGE_EMPTY) {
         page->phase = PAGE_QUEUED;
@@ -114,21 +106,6 @@ bool page_carve(struct heap *heap, unsigned class)
         page->needed += count;
     if (page->carved == page->capacity)
         queue->partial = page->partial_next;
-    heap->free[class] = first;
-    return true;
-}
-
-bool page_take_queued(struct heap *heap, unsigned class)
-{
-    struct class_queue *queue = &heap->queue[class];
-    if (queue->head == 0)
-        return false;
-
-    struct record *page = record_of_slice(queue->head);
-    if (remote_is_waiting(page))
-        remote_collect(page);
-    heap->free[class] = page_take_first(queue);
-    return true;
 }
 
 unsigned page_back(const struct record *page)
@@ -138,6 +115,8 @@ unsigned page_back(const struct record *page)
         return page->threshold - page->needed;
     case PAGE_QUEUED:
         return page->carved - page->needed;
+    case PAGE_SCANNED:
+        return PAGE_SCAN_BIAS - page->needed;
     case PAGE_EMPTY:
         break;
     }
@@ -205,7 +184,7 @@ void page_adopt(struct heap *heap, struct record *page, unsigned back)
 {
     page->phase = PAGE_AWAY;
     page->needed = page->threshold;
-    own(&heap->queue[page->class], page);
+    own(heap, page);
     if (back == 0)
         return;
     /* Queued whatever the threshold says: the blocks came for somebody who wants them. */
@@ -256,7 +235,7 @@ bool page_release(struct heap *heap, struct record *page)
     if (!remote_hold_wakes(page))
         return false;
     /* All its blocks are on its own list: one on malloc's list means that a forged link brought another back twice. */
-    void *next = heap->free[page->class];
+    void *next = HOOK_HAS_MAGAZINES ? NULL : heap->free[page->class];
     if (next && slice_of_address(next) == slice_of_record(page))
         die_of_list(page, next);
     page_disown(heap, page);
@@ -264,31 +243,12 @@ bool page_release(struct heap *heap, struct record *page)
     return true;
 }
 
-void page_return_list(struct heap *heap, unsigned class)
-{
-    void *block = heap->free[class];
-    heap->free[class] = NULL;
-    if (!block)
-        return;
-
-    struct record *page = record_of_slice(slice_of_address(block));
-    unsigned count = 0;
-    while (block) {
-        void *next = *(void **)block;
-        if (!hook_link_stays(block, next, page->reciprocal) || !hook_is_free(block) || count >= page->carved)
-            die_of_list(page, block);
-        *(void **)block = page->free;
-        page->free = block;
-        block = next;
-        count++;
-    }
-    page_took_back(heap, page, count);
-}
-
 bool page_is_valid(const struct record *page)
 {
     unsigned count = 0;
-    for (void *block = page->free; block && count <= page->capacity; block = *(void **)block) {
+    if (HOOK_HAS_MAGAZINES)
+        return !page->free && page_back(page) <= page->carved && page->carved <= page->capacity;
+    for (void *block = page->free; block && count <= page->capacity; block = hook_next_of(block, *(void **)block)) {
         size_t offset = (size_t)((char *)block - page_start(page));
         if (offset % page->block_bytes != 0 || offset / page->block_bytes >= page->carved)
             return false;

@@ -28,13 +28,13 @@ MOAT_INLINE void *page_take_first(struct class_queue *queue)
 
 /* A fresh page of `class` for `heap`. NULL when there is no memory. */
 struct record *page_open(struct heap *heap, unsigned class);
-/* Puts the next fresh blocks of the class's first partial page on heap.free[class], ascending. False: none is left. */
-bool page_carve(struct heap *heap, unsigned class);
-/* Takes the first queued page's whole list to heap.free[class]. False: nothing is queued. */
-bool page_take_queued(struct heap *heap, unsigned class);
-/* Blocks on the page's own list. */
+/* The class's first page that is not carved to its end; NULL if there is none. */
+struct record *page_partial(const struct heap *heap, unsigned class);
+/* The next `count` blocks of that page were made. */
+void page_count_carved(struct heap *heap, struct record *page, unsigned count);
+/* Blocks on the page's own list, or at home in it. */
 unsigned page_back(const struct record *page);
-/* `count` blocks were pushed on the page's list at once. The page may be queued, or released, by that. */
+/* `count` blocks were pushed on the page's list, or came home to it, at once. The page may be queued, or released, by that. */
 void page_took_back(struct heap *heap, struct record *page, unsigned count);
 /* The fast free counted `needed` down to 0. */
 void page_event(struct heap *heap, struct record *page);
@@ -47,8 +47,6 @@ void page_disown(struct heap *heap, struct record *page);
 bool page_release(struct heap *heap, struct record *page);
 /* The page, on nobody's lists, goes to the pool of its class. The caller holds its place on the woken stacks. */
 void page_give_up(struct record *page);
-/* Returns the blocks of heap.free[class] to their page. */
-void page_return_list(struct heap *heap, unsigned class);
 
 bool page_is_valid(const struct record *page);
 

@@ -29,8 +29,11 @@ enum owner_number {
 enum page_phase {
     PAGE_AWAY,   /* not queued; `needed` counts down to the wake threshold */
     PAGE_QUEUED, /* in its class's queue; `needed` counts down to empty */
-    PAGE_EMPTY   /* queued, and all its carved blocks are back */
+    PAGE_EMPTY,  /* queued, and all its carved blocks are back */
+    PAGE_SCANNED /* not queued; its states are being looked through (shelf.h) */
 };
+
+enum { PAGE_SCAN_BIAS = 1 << 30 };
 
 enum page_contents {
     CONTENTS_NONE,   /* fresh: reads zero */

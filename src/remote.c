@@ -7,10 +7,17 @@
 #include "stats.h"
 #include "orphans.h"
 #include "page.h"
+#include "shelf.h"
 
 static const uint64_t owned_bit = REMOTE_OWNED_BITS;
 static const uint64_t epoch_mask = 0xfffffffe;
 static const uint64_t epoch_step = 2;
+
+/* The number that links of the list carry. */
+static uint32_t epoch_of(uint64_t word)
+{
+    return (uint32_t)(word & epoch_mask) / epoch_step;
+}
 
 static struct {
     uint64_t below, survivor; /* set in a fork's child, while it has one thread */
@@ -49,9 +56,11 @@ unsigned remote_collect(struct record *page)
         if (head == 0 || head > (MOAT_SLICE >> MOAT_ALIGN_BITS) || !hook_is_block_start(block, page->reciprocal) ||
             !hook_collected(block))
             die_of_list(page, "malloc");
-        head = (unsigned)*(uint64_t *)(void *)block;
-        *(void **)(void *)block = page->free;
-        page->free = block;
+        head = hook_remote_next_of(block, *(uint64_t *)(void *)block, epoch_of(word));
+        if (!HOOK_HAS_MAGAZINES) {
+            *(void **)(void *)block = hook_link_of(block, page->free);
+            page->free = block;
+        }
     }
     if (head != 0)
         die_of_list(page, "malloc");
@@ -139,7 +148,7 @@ static uint64_t remote_push(struct record *page, void *block, struct heap *heap,
     do {
         if (remote_count(seen) >= page->capacity)
             die_of_list(page, function);
-        *(uint64_t *)block = remote_head(seen);
+        *(uint64_t *)block = hook_remote_link_of(block, remote_head(seen), epoch_of(seen));
         next = ((uint64_t)head_of_block(block) << REMOTE_HEAD_SHIFT) |
                ((uint64_t)(remote_count(seen) + 1) << REMOTE_COUNT_SHIFT) | (seen & (epoch_mask | owned_bit)) |
                (heap ? owned_bit : 0);
@@ -232,7 +241,7 @@ void heap_abandon_pages(struct heap *heap)
 {
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
         struct class_queue *queue = &heap->queue[class];
-        page_return_list(heap, class);
+        shelf_clear(heap, class);
         while (queue->owned != 0) {
             struct record *page = record_of_slice(queue->owned);
             unsigned back = page_back(page);

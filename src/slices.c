@@ -27,6 +27,7 @@ enum {
     TICK_MS = 10,
     FIRST_OPEN = 8, /* slices of the first chunk opened at start: 512 KiB */
     LONGEST_SHARED_RUN = 16,
+    CHOICE = 4, /* of so many released pages one is drawn */
 };
 
 struct page_list {
@@ -42,14 +43,19 @@ struct pool {
 
 struct run {
     uint32_t next, left;
-    uint32_t taken; /* runs so far: the next one is 1, 1, 2, 4 .. slices long */
+};
+
+/* What a class has of fresh slices: a run of up to a chunk, of which any may be next. */
+struct class_run {
+    uint32_t first, left; /* left: one bit a slice from the first on */
+    uint32_t taken;       /* runs so far: the next one is 1, 1, 2, 4 .. slices long */
 };
 
 static struct {
     uint32_t next;   /* first slice that belongs to no chunk yet; a multiple of a chunk's */
     uint32_t opened; /* in the first chunk, which is opened in two steps */
     struct run shared, medium;
-    struct run run[MOAT_SMALL_CLASSES];
+    struct class_run run[MOAT_SMALL_CLASSES];
     struct pool pool[MOAT_CLASSES];
     uint64_t purge_time, purges_left;
     uint64_t next_tick; /* atomic */
@@ -124,11 +130,23 @@ static uint32_t cut(struct run *from, uint32_t length)
     return first;
 }
 
-/* The next whole chunk for a class: memory of an emptied one where the build moves such. */
-static bool take_class_chunk(unsigned class, struct run *run)
+static void set_run(struct class_run *run, uint32_t first, uint32_t length)
 {
-    if (!HOOK_MOVES_CHUNKS)
-        return take_chunks(run, MOAT_CHUNK_SLICES);
+    run->first = first;
+    run->left = UINT32_MAX >> (MOAT_CHUNK_SLICES - length);
+}
+
+/* The next whole chunk for a class: memory of an emptied one where the build moves such. */
+static bool take_class_chunk(unsigned class, struct class_run *run)
+{
+    if (!HOOK_MOVES_CHUNKS) {
+        struct run chunk = {0};
+        while (chunk.left < MOAT_CHUNK_SLICES) /* the first one lacks slice 0 */
+            if (!take_chunks(&chunk, MOAT_CHUNK_SLICES))
+                return false;
+        set_run(run, chunk.next + chunk.left - MOAT_CHUNK_SLICES, MOAT_CHUNK_SLICES);
+        return true;
+    }
     bool has_fresh = frontier.next != 0 && frontier.next + (size_t)MOAT_CHUNK_SLICES <= moat_fixed.is.slice_count;
     bool took_fresh;
     uint32_t first = chunks_take(class, has_fresh ? frontier.next : 0, &took_fresh);
@@ -136,12 +154,11 @@ static bool take_class_chunk(unsigned class, struct run *run)
         frontier.next += MOAT_CHUNK_SLICES;
     if (first == 0)
         return false;
-    run->next = first;
-    run->left = MOAT_CHUNK_SLICES;
+    set_run(run, first, MOAT_CHUNK_SLICES);
     return true;
 }
 
-static bool refill_run(unsigned class, struct run *run)
+static bool refill_run(unsigned class, struct class_run *run)
 {
     uint32_t length = run->taken == 0 ? 1 : 1u << min_size(run->taken - 1, 8);
     if (length > LONGEST_SHARED_RUN)
@@ -152,10 +169,20 @@ static bool refill_run(unsigned class, struct run *run)
     uint32_t first = cut(&frontier.shared, length);
     if (first == 0)
         return false;
-    run->next = first;
-    run->left = length;
+    set_run(run, first, length);
     run->taken++;
     return true;
+}
+
+/* One of the run's slices: the first, or any. */
+static uint32_t choose_slice(struct class_run *run)
+{
+    uint32_t left = run->left;
+    for (unsigned skip = hook_choose((unsigned)__builtin_popcount(left)); skip > 0; skip--)
+        left &= left - 1;
+    unsigned chosen = (unsigned)__builtin_ctz(left);
+    run->left &= ~(1u << chosen);
+    return run->first + chosen;
 }
 
 static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
@@ -163,12 +190,10 @@ static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
     uint32_t first;
 
     if (class < MOAT_SMALL_CLASSES) {
-        struct run *run = &frontier.run[class];
+        struct class_run *run = &frontier.run[class];
         if (run->left == 0 && !refill_run(class, run))
             return NULL;
-        first = run->next;
-        run->left--;
-        run->next++;
+        first = choose_slice(run);
     } else {
         first = cut(&frontier.medium, slices);
         if (first == 0)
@@ -240,6 +265,15 @@ static struct record *chunk_of(struct record *page)
     return record_of_slice(slice_of_record(page) & ~(uint32_t)(MOAT_CHUNK_SLICES - 1));
 }
 
+/* Of the newest pages, which are hot, or of the oldest, which have rested longest. */
+static struct record *choose_page(const struct page_list *list, bool from_newest)
+{
+    struct record *page = record_of_slice(from_newest ? list->newest : list->oldest);
+    for (unsigned skip = hook_choose((unsigned)min_size(list->count, CHOICE)); skip > 0; skip--)
+        page = record_of_slice(from_newest ? page->queue_next : page->queue_previous);
+    return page;
+}
+
 struct record *slices_take(unsigned class, uint32_t slices)
 {
     struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
@@ -249,7 +283,7 @@ struct record *slices_take(unsigned class, uint32_t slices)
     bool is_fresh = false;
     struct page_list *list = pool->dirty.newest ? &pool->dirty : &pool->clean;
     if (list->count > 0) {
-        page = record_of_slice(list == &pool->dirty ? list->newest : list->oldest);
+        page = choose_page(list, list == &pool->dirty);
         list_remove(list, page);
     } else {
         page = take_fresh(class, (unsigned)(pool - frontier.pool), slices);

@@ -20,6 +20,7 @@ static uint32_t is_started;
 /* In a child of fork this reads MARK_WIPED again. NULL where the kernel cannot wipe. */
 static uint32_t *fork_mark;
 enum { MARK_WIPED = 0, MARK_SETTLED = 1, MARK_SETTLING = 2 };
+enum { DESKS_AT = 2 * MOAT_CACHE_LINE / sizeof(uint32_t) }; /* behind the mark and the word of the locks */
 
 static void fill_class_table(void)
 {
@@ -47,7 +48,10 @@ static bool start(void)
         return false;
     }
     fill_class_table();
+    hook_make_keys(moat_fixed.is.link_keys);
     hook_start(page);
+    /* The page that a child finds wiped has room for the first heaps' desks. */
+    hook_desk_give(page + DESKS_AT, MOAT_OS_PAGE - DESKS_AT * sizeof *page);
     *page = MARK_SETTLED;
     if (os_wipe_on_fork(page, MOAT_OS_PAGE) == 0) {
         fork_mark = page;
@@ -93,6 +97,8 @@ static void settle_child(void)
         return;
     report_restart();
     random_restart();
+    if (!heap_is_empty_heap(moat_self.heap))
+        hook_desk_wipe(&moat_self.shelf);
     if (random_is_weak())
         stats_add(STAT_RANDOM_WEAK, 1);
     heap_forget_others();

@@ -48,6 +48,8 @@ void stats_print(void)
     report_line("stats: guard pages ", MOAT_WITH_GUARDS ? "on" : "off");
     report_line("stats: exact double-free and invalid-free detection ", MOAT_WITH_STATES ? "on" : "off");
     report_line("stats: addresses bound to a size class for life ", MOAT_WITH_ISOLATION ? "on" : "off");
+    report_line("stats: encoded free-list links ", MOAT_WITH_ENCODED_LINKS ? "on" : "off");
+    report_line("stats: random order of allocation ", MOAT_WITH_RANDOM_ORDER ? "on" : "off");
     for (enum stat stat = 0; stat < STAT_COUNT; stat++) {
         if (stats_get(stat) != 0) {
             char words[80] = "stats: ";

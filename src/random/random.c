@@ -12,14 +12,12 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-enum { KEY_BYTES = crypto_stream_chacha20_KEYBYTES, DRAWS = 60 };
+enum { KEY_BYTES = crypto_stream_chacha20_KEYBYTES };
+MOAT_STATIC_ASSERT(sizeof((struct random_stream *)0)->key == KEY_BYTES, "a stream's key is the cipher's");
 
-static struct {
-    unsigned char key[KEY_BYTES];
-    uint64_t draw[DRAWS];
-    unsigned left; /* draws not yet handed out */
-    bool weak;
-} generator;
+/* The process-wide generator, under LOCK_RANDOM but at the start. */
+static struct random_stream generator;
+static bool is_weak;
 
 static const char *source_name(void)
 {
@@ -41,7 +39,7 @@ static void weak_bytes(unsigned char *buffer, size_t bytes)
     for (size_t i = 0; i < KEY_BYTES; i++)
         key[i] ^= generator.key[i];
     crypto_stream_chacha20(buffer, bytes, nonce, key);
-    generator.weak = true;
+    is_weak = true;
 }
 
 static void source_bytes(void *const buffer, const size_t bytes)
@@ -70,16 +68,16 @@ __attribute__((visibility("hidden"))) void sodium_misuse(void)
     os_abort();
 }
 
-static void refill(void)
+static void expand(struct random_stream *stream)
 {
     static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES];
-    unsigned char stream[KEY_BYTES + sizeof generator.draw];
+    unsigned char bytes[KEY_BYTES + sizeof stream->draw];
 
-    crypto_stream_chacha20(stream, sizeof stream, nonce, generator.key);
-    memcpy(generator.key, stream, KEY_BYTES);
-    memcpy(generator.draw, stream + KEY_BYTES, sizeof generator.draw);
-    explicit_bzero(stream, sizeof stream);
-    generator.left = DRAWS;
+    crypto_stream_chacha20(bytes, sizeof bytes, nonce, stream->key);
+    memcpy(stream->key, bytes, KEY_BYTES);
+    memcpy(stream->draw, bytes + KEY_BYTES, sizeof stream->draw);
+    explicit_bzero(bytes, sizeof bytes);
+    stream->left = sizeof stream->draw / sizeof stream->draw[0];
 }
 
 void random_start(void)
@@ -102,17 +100,35 @@ void random_restart(void)
 
 bool random_is_weak(void)
 {
-    return generator.weak;
+    return is_weak;
+}
+
+uint64_t random_draw(void)
+{
+    lock_take(LOCK_RANDOM);
+    uint64_t draw = 0;
+    if (!random_stream_pop(&generator, &draw)) {
+        expand(&generator);
+        random_stream_pop(&generator, &draw);
+    }
+    lock_drop(LOCK_RANDOM);
+    return draw;
 }
 
 uint64_t random_below(uint64_t limit)
 {
-    lock_take(LOCK_RANDOM);
-    if (generator.left == 0)
-        refill();
-    uint64_t draw = generator.draw[--generator.left];
-    generator.draw[generator.left] = 0;
-    lock_drop(LOCK_RANDOM);
     /* Multiply and shift: biased by at most limit / 2^64. */
-    return (uint64_t)(((unsigned __int128)draw * limit) >> 64);
+    return (uint64_t)(((unsigned __int128)random_draw() * limit) >> 64);
+}
+
+void random_stream_refill(struct random_stream *stream)
+{
+    if (!stream->is_keyed) {
+        for (size_t i = 0; i < KEY_BYTES; i += sizeof(uint64_t)) {
+            uint64_t draw = random_draw();
+            memcpy(stream->key + i, &draw, sizeof draw);
+        }
+        stream->is_keyed = 1;
+    }
+    expand(stream);
 }

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 FUNCTIONS = ["malloc", "free"]
-MOST_INSTRUCTIONS = 45
+MOST_INSTRUCTIONS = 55
 
 REFUSED = [
     (re.compile(r"^push"), "saves a register"),

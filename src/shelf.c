@@ -1,0 +1,272 @@
+/* shelf.c - see shelf.h. */
+#include "shelf.h"
+
+#include "cage.h"
+#include "classes.h"
+#include "os/os.h"
+#include "remote.h"
+#include "report.h"
+
+enum {
+    CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
+    CARVE_MAX = 64,             /* and so many blocks at most */
+    GRANULES = MOAT_SLICE >> MOAT_GRANULE_BITS,
+    LOOK_MS = 250, /* between two looks for what lies idle in magazines */
+};
+
+/* The page whose states are looked through for a class, 0 for none, and the next granule to look at. */
+enum { SCAN_SLICE, SCAN_GRANULE };
+
+static _Noreturn MOAT_COLD void die_of(const char *function, const void *block)
+{
+    moat_die(KIND_CORRUPTED_FREE_LIST, function, block, DETAIL_CLASS,
+             record_of_slice(slice_of_address(block))->block_bytes);
+}
+
+/* ---- lists ---- */
+
+static bool carve_list(struct heap *heap, unsigned class)
+{
+    struct record *page = page_partial(heap, class);
+    if (!page)
+        return false;
+
+    size_t block = page->block_bytes;
+    unsigned count = (unsigned)max_size(1, min_size(CARVE_BYTES / block, CARVE_MAX));
+    count = (unsigned)min_size(count, (size_t)page->capacity - page->carved);
+    char *first = page_start(page) + page->carved * block;
+
+    for (unsigned i = 0; i < count; i++) {
+        char *at = first + i * block;
+        hook_carved(at);
+        *(void **)(void *)at = hook_link_of(at, i + 1 < count ? at + block : NULL);
+    }
+    page_count_carved(heap, page, count);
+    heap->free[class] = first;
+    return true;
+}
+
+static bool take_queued_list(struct heap *heap, unsigned class)
+{
+    struct class_queue *queue = &heap->queue[class];
+    if (queue->head == 0)
+        return false;
+
+    struct record *page = record_of_slice(queue->head);
+    if (remote_is_waiting(page))
+        remote_collect(page);
+    heap->free[class] = page_take_first(queue);
+    return true;
+}
+
+static void clear_list(struct heap *heap, unsigned class)
+{
+    void *block = heap->free[class];
+    heap->free[class] = NULL;
+    if (!block)
+        return;
+
+    struct record *page = record_of_slice(slice_of_address(block));
+    unsigned count = 0;
+    while (block) {
+        void *next = hook_next_of(block, *(void **)block);
+        if (!hook_link_stays(block, next, page->reciprocal) || !hook_is_free(block) || count >= page->carved)
+            die_of("free", block);
+        *(void **)block = hook_link_of(block, page->free);
+        page->free = block;
+        block = next;
+        count++;
+    }
+    page_took_back(heap, page, count);
+}
+
+/* ---- magazines ---- */
+
+/* Draws are there, and in a child of fork the stacks are known again. */
+static void make_ready(struct heap *heap)
+{
+    if (hook_desk_ready(&heap->shelf))
+        return;
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++)
+        if (heap->queue[class].owned != 0)
+            hook_stack_recount(&heap->shelf, class);
+}
+
+static void send_home(struct heap *heap, void *block)
+{
+    if (!hook_sent_home(block))
+        die_of("free", block);
+    page_took_back(heap, record_of_slice(slice_of_address(block)), 1);
+}
+
+/* If the stack is full its older half goes to the depot, or home where that is full. */
+static void spill(struct heap *heap, unsigned class)
+{
+    void *blocks[HOOK_SPILL_MOST];
+
+    if (!hook_stack_is_full(&heap->shelf, class))
+        return;
+    if (hook_depot_lacks_memory(&heap->shelf, class))
+        hook_depot_give_memory(&heap->shelf, class, meta_allocate(HOOK_DEPOT_BYTES));
+    void **array = hook_depot_place(&heap->shelf, class, class_bytes(class));
+    unsigned count = hook_stack_spill(&heap->shelf, class, array ? array : blocks);
+    for (unsigned i = 0; !array && i < count; i++)
+        send_home(heap, blocks[i]);
+}
+
+static bool carve_window(struct heap *heap, unsigned class)
+{
+    struct record *page = page_partial(heap, class);
+    if (!page)
+        return false;
+
+    size_t block = page->block_bytes;
+    unsigned count = hook_fresh_window(&heap->shelf, class);
+    count = (unsigned)min_size(count, (size_t)page->capacity - page->carved);
+    char *first = page_start(page) + page->carved * block;
+
+    for (unsigned i = 0; i < count; i++)
+        hook_carved(first + i * block);
+    hook_push_shuffled(&heap->shelf, class, first, block, count);
+    page_count_carved(heap, page, count);
+    return true;
+}
+
+/* The next page to look through: the oldest queued one. */
+static bool begin_scan(struct heap *heap, unsigned class, uint32_t *scan)
+{
+    struct class_queue *queue = &heap->queue[class];
+    if (queue->head == 0)
+        return false;
+
+    struct record *page = record_of_slice(queue->head);
+    unsigned home = page_back(page);
+    if (remote_is_waiting(page))
+        home += remote_collect(page);
+    page_take_first(queue);
+    page->phase = PAGE_SCANNED;
+    page->needed = PAGE_SCAN_BIAS - home;
+    scan[SCAN_SLICE] = slice_of_record(page);
+    scan[SCAN_GRANULE] = 0;
+    return true;
+}
+
+static void end_scan(struct heap *heap, uint32_t *scan)
+{
+    if (scan[SCAN_SLICE] == 0)
+        return;
+    struct record *page = record_of_slice(scan[SCAN_SLICE]);
+    unsigned home = page_back(page);
+    scan[SCAN_SLICE] = 0;
+    page->phase = PAGE_AWAY;
+    page->needed = page->threshold;
+    page_took_back(heap, page, home);
+}
+
+static char *block_of_granule(const struct record *page, uint32_t granule)
+{
+    size_t block = page->block_bytes;
+    size_t index = (((uint64_t)granule << MOAT_GRANULE_BITS) + block - 1) * page->reciprocal >> 32;
+    return page_start(page) + index * block;
+}
+
+/* Takes one block of the scanned page through the reserve. False: that page has no more. */
+static bool shelve_next(struct heap *heap, unsigned class, uint32_t *scan)
+{
+    struct record *page = record_of_slice(scan[SCAN_SLICE]);
+    uint32_t granule = hook_next_free(page_start(page), scan[SCAN_GRANULE], GRANULES);
+    if (granule == GRANULES)
+        return false;
+
+    char *block = block_of_granule(page, granule);
+    if (!hook_is_block_start(block, page->reciprocal) || !hook_shelved(block))
+        die_of("malloc", block);
+    scan[SCAN_GRANULE] = granule + 1;
+    page->needed++;
+    struct sec_place place;
+    make_ready(heap);
+    if (!hook_find_place(&heap->shelf, class, &place))
+        die_of("malloc", block); /* draws were made, and half of the stack is empty */
+    hook_put(&place, block);
+    return true;
+}
+
+/* Half a stack of what came home. A place of the reserve that was empty gives nothing back for what it takes. */
+static bool take_home_blocks(struct heap *heap, unsigned class)
+{
+    uint32_t *scan = hook_scan_of(&heap->shelf, class);
+    unsigned wanted = hook_stack_room(&heap->shelf, class);
+
+    while (hook_stack_room(&heap->shelf, class) > 0) {
+        if (scan[SCAN_SLICE] == 0 && !begin_scan(heap, class, scan))
+            break;
+        if (!shelve_next(heap, class, scan))
+            end_scan(heap, scan);
+    }
+    return hook_stack_room(&heap->shelf, class) < wanted;
+}
+
+static void clear_magazine(struct heap *heap, unsigned class)
+{
+    if (heap->queue[class].owned == 0)
+        return;
+    make_ready(heap);
+    for (void *block; (block = hook_drain(&heap->shelf, class)) != NULL;)
+        send_home(heap, block);
+    end_scan(heap, hook_scan_of(&heap->shelf, class));
+}
+
+/* Sends home what nobody touched since the last look. */
+static void cool(struct heap *heap, unsigned class)
+{
+    void *blocks[HOOK_SPILL_MOST];
+
+    for (unsigned count; (count = hook_depot_cool(&heap->shelf, class, blocks)) > 0;)
+        for (unsigned i = 0; i < count; i++)
+            send_home(heap, blocks[i]);
+    if (hook_is_idle(&heap->shelf, class))
+        clear_magazine(heap, class);
+}
+
+static void look_after(struct heap *heap)
+{
+    uint32_t now = (uint32_t)os_now_ms();
+    if (now - heap->looked_at_ms < LOOK_MS)
+        return;
+    heap->looked_at_ms = now;
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++)
+        if (heap->queue[class].owned != 0)
+            cool(heap, class);
+}
+
+/* ---- either ---- */
+
+bool shelf_fill(struct heap *heap, unsigned class)
+{
+    if (!HOOK_HAS_MAGAZINES)
+        return take_queued_list(heap, class) || carve_list(heap, class);
+    if (heap->queue[class].owned == 0)
+        return false; /* so there need not even be a magazine */
+    make_ready(heap);
+    look_after(heap);
+    return hook_stack_room(&heap->shelf, class) == 0 || hook_take_from_depot(&heap->shelf, class) ||
+           take_home_blocks(heap, class) || carve_window(heap, class);
+}
+
+bool shelf_make_room(struct heap *heap, unsigned class)
+{
+    if (!HOOK_HAS_MAGAZINES)
+        return false;
+    make_ready(heap);
+    look_after(heap);
+    spill(heap, class);
+    return true;
+}
+
+void shelf_clear(struct heap *heap, unsigned class)
+{
+    if (HOOK_HAS_MAGAZINES)
+        clear_magazine(heap, class);
+    else
+        clear_list(heap, class);
+}
