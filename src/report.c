@@ -8,6 +8,7 @@
 #include "base/atomic.h"
 #include "base/text.h"
 #include "os/os.h"
+#include "state.h"
 
 static const char *const kind_words[] = {
     [KIND_DOUBLE_FREE] = "double free",
@@ -72,6 +73,7 @@ void moat_die(enum kind kind, const char *function, const void *address, enum de
     text_add(&text, ", thread ");
     text_add_number(&text, self);
     text_end(&text);
+    state_keep_last_words(text.line, text.used);
     put(&text);
     os_abort();
 }

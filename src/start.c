@@ -13,6 +13,7 @@
 #include "random/random.h"
 #include "report.h"
 #include "secure/hooks.h"
+#include "state.h"
 #include "stats.h"
 
 static uint32_t is_started;
@@ -77,6 +78,7 @@ bool moat_start(void)
         return true;
     lock_take(LOCK_INIT);
     if (!is_started && start()) {
+        state_start(moat_fixed.is.base, moat_fixed.is.cage_bytes);
         atomic_set_release(&is_started, 1);
         if (moat_fixed.is.options.verbose)
             say_start();
@@ -95,6 +97,7 @@ static void settle_child(void)
 {
     if (!is_started)
         return;
+    state_forked();
     report_restart();
     random_restart();
     if (!heap_is_empty_heap(moat_self.heap))

@@ -2,7 +2,8 @@
 """Which names an object, an archive or the public header shows.
 
     check_names.py --exports FILE --only OBJECT       global are exactly the names in FILE, and nothing of libsodium is asked for
-    check_names.py --exports FILE --header HEADER     the functions declared in the header are the moat_ names in FILE
+    check_names.py --exports FILE --header HEADER...  the functions declared in the headers, and the objects that they name by
+                                                      #define MOAT_..._SYMBOL, are the moat_ names in FILE
     check_names.py --exports FILE --prefixed ARCHIVE  every name of the family is there as moat_NAME, and none under its own name
 """
 import argparse
@@ -25,14 +26,15 @@ def object_faults(path, exports):
     return bad
 
 
-def header_faults(path, exports):
-    text = re.sub(r"/\*.*?\*/", " ", open(path).read(), flags=re.S)
+def header_faults(paths, exports):
+    text = re.sub(r"/\*.*?\*/", " ", "\n".join(open(path).read() for path in paths), flags=re.S)
     declared = set(re.findall(r"\b(moat_\w+)\s*\(", text))
+    if not declared:
+        return ["no function is declared"]
+    declared |= set(re.findall(r'^#define MOAT_\w+_SYMBOL "(\w+)"$', text, flags=re.M))
     ours = {name for name in exports if name.startswith("moat_")}
     bad = ["%s is declared and not exported" % name for name in sorted(declared - ours)]
     bad += ["%s is exported and not declared" % name for name in sorted(ours - declared)]
-    if not declared:
-        bad.append("the header declares no function")
     return bad
 
 
@@ -50,7 +52,7 @@ def main():
     parser.add_argument("--exports", required=True)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--only")
-    choice.add_argument("--header")
+    choice.add_argument("--header", nargs="+")
     choice.add_argument("--prefixed")
     given = parser.parse_args()
     exports = set(open(given.exports).read().split())
@@ -61,7 +63,7 @@ def main():
     else:
         bad = prefixed_faults(given.prefixed, exports)
     if bad:
-        sys.exit("%s:\n  %s" % (given.only or given.header or given.prefixed, "\n  ".join(bad)))
+        sys.exit("%s:\n  %s" % (given.only or " ".join(given.header or []) or given.prefixed, "\n  ".join(bad)))
 
 
 main()
