@@ -1,4 +1,4 @@
-# cmake --install: libraries, the single object, moat.h, pkg-config files and the CMake package.
+# cmake --install: libraries, the single object, headers, the command, pkg-config files and the CMake package.
 include(CMakePackageConfigHelpers)
 
 set(MOAT_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Moat)
@@ -12,6 +12,7 @@ install(TARGETS ${MOAT_INSTALLED} EXPORT MoatTargets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/include/moat.h ${PROJECT_SOURCE_DIR}/include/moat_state.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS moat-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES ${PROJECT_BINARY_DIR}/moat.o DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
 install(EXPORT MoatTargets NAMESPACE Moat:: DESTINATION ${MOAT_PACKAGE_DIR})
