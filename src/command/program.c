@@ -176,27 +176,26 @@ static enum program_reach judge(const char *who, const char *path, const struct 
     const char *words;
 
     if (kind != IMAGE_IS_PROGRAM) {
-        say_line("%s is no program for 64-bit x86: it runs without Moat", who);
+        say_line("%s is no program for 64-bit x86: Moat cannot be its heap", who);
         return REACH_UNBEARABLE;
     }
     if (!image_loader(image, loader, sizeof loader)) {
-        say_line("%s is statically linked, so nothing can be preloaded: it runs without Moat (link moat.o instead)",
-                 who);
+        say_line("%s is statically linked, so nothing can be preloaded (link moat.o instead)", who);
         return REACH_NOT;
     }
     const char *base = strrchr(loader, '/');
     if (strcmp(base ? base + 1 : loader, glibc_loader) != 0) {
-        say_line("%s wants another C library (its loader is %s): it runs without Moat", who, loader);
+        say_line("%s wants another C library (its loader is %s): Moat cannot be its heap", who, loader);
         return REACH_UNBEARABLE;
     }
     words = privilege(path);
     if (words) {
-        say_line("%s is %s, and the loader preloads nothing there: it runs without Moat", who, words);
+        say_line("%s is %s, and the loader preloads nothing there", who, words);
         return REACH_NOT;
     }
     words = sanitizer(image);
     if (words) {
-        say_line("%s is built with %s, which brings its own heap: it runs without Moat", who, words);
+        say_line("%s is built with %s, which brings its own heap: Moat is left out", who, words);
         return REACH_UNBEARABLE;
     }
     if (image_find(image, "malloc", &address)) {
