@@ -187,6 +187,23 @@ def permission_is_needed(at):
         expect_equal(status_of(at, process)["mode"], "active", "the process of another user, for root")
 
 
+def core_dump_tells_the_last_words(at):
+    """What gdb writes as a core at the abort, and reads again without the process. The cage is small, since gdb, unlike the
+    kernel, puts all of a reservation into its core."""
+    if at.secure is None:
+        skip("the last words in a core dump", "the plain library ends no process")
+        return
+    source = at.write("foreign.c", "#include <stdlib.h>\nint main(void)\n{\n    char local;\n    free(&local);\n    return 0;\n}\n")
+    program = at.compile("foreign", "-w", source)
+    core = at.path("core")
+    first = run("gdb", "-nx", "-q", "-batch", "-ex", "set startup-with-shell off", "-ex", "set environment LD_PRELOAD " + at.secure,
+                "-ex", "set environment MOAT_OPTIONS cage=64M", "-ex", "run", "-ex", "generate-core-file " + core, "-ex", "kill", program)
+    said = re.search(r"^moat: foreign pointer in free\(\): 0x.*$", first.stdout + first.stderr, re.M)
+    if expect(said and os.path.exists(core), "the program dies and leaves a core: %r" % first):
+        second = run("gdb", "-nx", "-q", "-batch", "-ex", "print moat_state.head.last_words", program, core)
+        expect('"%s"' % said.group(0) in second.stdout, "the core has the line %r: %r" % (said.group(0), second))
+
+
 def bad_input_is_refused(at):
     expect_refused("status wants the number of a process (", at.moat, "status")
     for text in ("abc", "0", "-0", "12x", "", " 1", "+1", "0x10", "99999999999", "9" * 40):
@@ -301,6 +318,7 @@ with place() as at:
     two_heaps_are_told(at)
     absence_is_explained(at)
     permission_is_needed(at)
+    core_dump_tells_the_last_words(at)
     bad_input_is_refused(at)
     other_versions_are_read(at)
     nonsense_is_no_state(at)
