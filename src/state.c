@@ -36,7 +36,9 @@ struct state moat_shown = {
             .profile = MOAT_PROFILE,
             .mode = MOAT_STATE_ASLEEP,
             .protections = BIT(STATE_GUARD_PAGES, MOAT_WITH_GUARDS) | BIT(STATE_DOUBLE_FREE, MOAT_WITH_STATES) |
-                           BIT(STATE_ISOLATION, MOAT_WITH_ISOLATION),
+                           BIT(STATE_ISOLATION, MOAT_WITH_ISOLATION) |
+                           BIT(STATE_ENCODED_LINKS, MOAT_WITH_ENCODED_LINKS) |
+                           BIT(STATE_RANDOM_ORDER, MOAT_WITH_RANDOM_ORDER),
             .protections_at = offsetof(struct state, protection),
             .protections_count = STATE_PROTECTIONS,
             .protection_bytes = sizeof(struct moat_state_protection),
@@ -49,6 +51,8 @@ struct state moat_shown = {
             [STATE_GUARD_PAGES] = PROTECTION(GUARD_PAGES, "guard pages"),
             [STATE_DOUBLE_FREE] = PROTECTION(DOUBLE_FREE, "exact double-free and invalid-free detection"),
             [STATE_ISOLATION] = PROTECTION(ISOLATION, "addresses bound to a size class for life"),
+            [STATE_ENCODED_LINKS] = PROTECTION(ENCODED_LINKS, "encoded free-list links"),
+            [STATE_RANDOM_ORDER] = PROTECTION(RANDOM_ORDER, "random order of allocation"),
         },
     .counter =
         {
