@@ -1,5 +1,9 @@
 /* The life of a heap page in its owner's hands: carved, woken, queued, empty, kept, released, opened again. Each test has a
  * size class of its own, of which it knows every block.
+ *
+ * A page counts the blocks that are back. Without magazines a freed block is back at once, on the page's list; behind a
+ * magazine it is when it has come home, which these tests bring about themselves (unit_come_home). From there on a page's
+ * life is one and the same in both kinds of build.
  */
 #include "unit/unit.h"
 
@@ -8,7 +12,7 @@
 
 #include <string.h>
 
-enum { PAGE_BLOCKS_MAX = MOAT_SLICE / MOAT_ALIGN, PAGES_MAX = 64 };
+enum { PAGES_MAX = 64 };
 
 /* Blocks of whole pages, by page and in the order of their birth. */
 struct full_pages {
@@ -45,11 +49,12 @@ static void fill_pages(struct full_pages *full, unsigned class, size_t count)
     }
 }
 
-/* Frees blocks `first` to `end` of one page. */
+/* Frees blocks `first` to `end` of one page; they are back in it afterwards. */
 static void free_blocks(const struct full_pages *full, size_t index, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
         moat_free(full->block[index][i]);
+    unit_come_home(full->class);
 }
 
 static void free_page(const struct full_pages *full, size_t index)
@@ -63,21 +68,32 @@ static void forget(struct full_pages *full)
         free(full->block[i]);
 }
 
+/* From the page's start upward, window by window: a window is used up before the next one is carved, and each block comes
+ * once. Without magazines a window is whatever was linked at once, and its blocks come in order. */
 static void page_is_carved_upward_to_its_end(unsigned class)
 {
-    size_t block_bytes = class_bytes(class);
-    char *first = allocate(class);
-    struct record *page = unit_page_of(first);
-    size_t capacity = page->capacity;
+    bool came[MOAT_SLICE / MOAT_ALIGN] = {false};
+    char *block = allocate(class);
+    struct record *page = unit_page_of(block);
+    const size_t block_bytes = class_bytes(class), capacity = page->capacity;
+    size_t window = 0, carved = page->carved;
 
     EXPECT_EQ(page->block_bytes, block_bytes);
     EXPECT_EQ(capacity, (MOAT_SLICE - HOOK_GUARD_BYTES) / block_bytes);
-    EXPECT(first == page_start(page));
     EXPECT_EQ(page->threshold, max_size(1, min_size(capacity / 16, 32)));
-    for (size_t i = 1; i < capacity; i++) {
-        char *block = allocate(class);
-        EXPECT(block == first + i * block_bytes);
-        EXPECT(page->carved >= i + 1 && page->carved <= capacity);
+    for (size_t i = 0; i < capacity; i++) {
+        if (i > 0)
+            block = allocate(class);
+        if (page->carved != carved) {
+            EXPECT_EQ(i, carved);
+            window = carved;
+            carved = page->carved;
+        }
+        size_t place = unit_offset_of(block) / block_bytes;
+        EXPECT(unit_page_of(block) == page && unit_offset_of(block) % block_bytes == 0);
+        EXPECT(place >= window && place < carved && carved <= capacity && !came[place]);
+        EXPECT(HOOK_HAS_MAGAZINES ? carved - window <= UNIT_WINDOW : place == i);
+        came[place] = true;
     }
     EXPECT_EQ(page->carved, capacity);
     EXPECT_EQ(unit_queue_of(class)->partial, 0);
@@ -85,19 +101,23 @@ static void page_is_carved_upward_to_its_end(unsigned class)
     EXPECT(moat_heap_is_valid());
 }
 
-/* Fresh blocks come in ascending order: descending within a batch cost 60 % in a real program. */
+/* Windows of fresh blocks come in ascending order: descending within a batch cost 60 % in a real program. Inside one the
+ * order is drawn, so that near half of the steps descend; without magazines none does. */
 static void fresh_blocks_ascend(void)
 {
-    const size_t bytes = 56;
-    size_t descending = 0;
-    char *last = moat_malloc(bytes);
-    for (int i = 0; i < 20000; i++) {
-        char *block = moat_malloc(bytes);
-        descending += block < last;
-        last = block;
+    enum { BYTES = 56, COUNT = 20000 };
+    static char *blocks[COUNT];
+    size_t descending = 0, windows_descending = 0;
+
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = moat_malloc(BYTES);
+        descending += i > 0 && blocks[i] < blocks[i - 1];
+        windows_descending += i >= UNIT_WINDOW && blocks[i] < blocks[i - UNIT_WINDOW];
     }
-    expect_say("%zu descending steps in 20000 fresh blocks\n", descending);
-    EXPECT_EQ(descending, 0);
+    expect_say("%zu descending steps in %d fresh blocks\n", descending, COUNT);
+    EXPECT_EQ(windows_descending, 0);
+    if (HOOK_HAS_MAGAZINES)
+        EXPECT(descending > COUNT / 4);
 }
 
 static void page_wakes_exactly_at_its_threshold(unsigned class)
@@ -118,34 +138,52 @@ static void page_wakes_exactly_at_its_threshold(unsigned class)
     EXPECT_EQ(queue->tail, slice_of_record(page));
     EXPECT_EQ(page_back(page), threshold);
     EXPECT(moat_heap_is_valid());
-    for (size_t i = 0; i < threshold; i++) {
-        EXPECT(unit_page_of(allocate(class)) == page);
+    /* The page leaves the queue, whole; what is not handed out of it by then waits in the reserve. */
+    size_t from_page = 0;
+    while (unit_page_of(allocate(class)) == page) {
         EXPECT_EQ(queue->head, 0);
-        EXPECT_EQ(page->phase, PAGE_AWAY);
+        EXPECT(page->phase == PAGE_AWAY || (HOOK_HAS_MAGAZINES && page->phase == PAGE_SCANNED));
+        from_page++;
     }
-    EXPECT(unit_page_of(allocate(class)) != page);
+    EXPECT_EQ(from_page + unit_kept_in(page), threshold);
+    EXPECT(unit_kept_in(page) <= UNIT_RESERVE);
+    EXPECT_EQ(page_back(page), 0);
+    EXPECT_EQ(page->phase, PAGE_AWAY);
     EXPECT(moat_heap_is_valid());
     forget(&full);
 }
 
+/* So many of each page that a refill behind a magazine, a reserve and half a stack at most, does not reach a third page. */
 static void queue_serves_in_the_order_of_waking(unsigned class)
 {
-    static const size_t order[] = {2, 0, 3, 1};
+    enum { FREED = 100, PAGES = 4 };
+    static const size_t order[PAGES] = {2, 0, 3, 1};
     struct full_pages full;
-    fill_pages(&full, class, 4);
-    size_t threshold = full.page[0]->threshold;
+    struct class_queue *queue = unit_queue_of(class);
+    fill_pages(&full, class, PAGES);
 
-    for (size_t i = 0; i < 4; i++)
-        free_blocks(&full, order[i], 0, threshold);
-    EXPECT_EQ(unit_queue_of(class)->head, slice_of_record(full.page[2]));
-    EXPECT_EQ(unit_queue_of(class)->tail, slice_of_record(full.page[1]));
+    for (size_t i = 0; i < PAGES; i++)
+        free_blocks(&full, order[i], 0, full.page[0]->threshold);
+    EXPECT_EQ(queue->head, slice_of_record(full.page[2]));
+    EXPECT_EQ(queue->tail, slice_of_record(full.page[1]));
     /* More frees of a queued page do not move it. */
-    free_blocks(&full, 0, threshold, threshold + 1);
+    for (size_t i = 0; i < PAGES; i++)
+        free_blocks(&full, i, full.page[0]->threshold, FREED);
     EXPECT(moat_heap_is_valid());
-    for (size_t i = 0; i < 4; i++)
-        for (size_t j = 0; j < threshold + (order[i] == 0); j++)
-            EXPECT(unit_page_of(allocate(class)) == full.page[order[i]]);
-    EXPECT_EQ(unit_queue_of(class)->head, 0);
+
+    size_t next = 0;
+    uint32_t head = 0;
+    for (size_t i = 0; i == 0 || queue->head != 0; i++) {
+        if (queue->head != head && EXPECT(next < PAGES)) {
+            head = queue->head;
+            EXPECT_EQ(head, slice_of_record(full.page[order[next++]]));
+        }
+        const struct record *page = unit_page_of(allocate(class));
+        EXPECT(HOOK_HAS_MAGAZINES ? page->class == class : page == full.page[order[i / FREED]]);
+        if (!EXPECT(i < PAGES * FREED))
+            break;
+    }
+    EXPECT_EQ(next, PAGES);
     EXPECT(moat_heap_is_valid());
     forget(&full);
 }
@@ -167,7 +205,7 @@ static void last_block_back_is_the_second_event(unsigned class)
     EXPECT(page->owner == moat_self.number);
     EXPECT(moat_heap_is_valid());
     EXPECT(unit_page_of(allocate(class)) == page);
-    EXPECT_EQ(page->phase, PAGE_AWAY);
+    EXPECT_EQ(page->phase, HOOK_HAS_MAGAZINES ? PAGE_SCANNED : PAGE_AWAY); /* it has more than a refill takes */
     EXPECT_EQ(queue->empty_count, 0);
     EXPECT(moat_heap_is_valid());
     forget(&full);
@@ -176,27 +214,31 @@ static void last_block_back_is_the_second_event(unsigned class)
 /* All that was carved is back, and the rest was never carved: empty as well, and carving goes on from there. */
 static void page_carved_in_part_can_be_empty(unsigned class)
 {
-    char *first = allocate(class);
-    struct record *page = unit_page_of(first);
-    size_t carved = page->carved;
     void *blocks[64];
+    size_t count = 0;
+    const struct record *page;
 
-    EXPECT(carved < page->capacity && carved <= 64);
-    for (size_t i = 1; i < carved; i++)
-        blocks[i] = allocate(class);
-    EXPECT_EQ(page->carved, carved);
-    moat_free(first);
-    for (size_t i = 1; i < carved; i++)
+    /* A page that has fewer blocks than its threshold does not wake. */
+    do {
+        blocks[count++] = allocate(class);
+        page = unit_page_of(blocks[0]);
+    } while (count < page->carved || page->carved < page->threshold);
+    EXPECT(page->carved < page->capacity && count == page->carved);
+    for (size_t i = 0; i < count; i++)
         moat_free(blocks[i]);
+    unit_come_home(class);
     EXPECT_EQ(page->phase, PAGE_EMPTY);
     EXPECT(moat_heap_is_valid());
-    for (size_t i = 0; i < page->capacity; i++)
-        EXPECT(unit_page_of(allocate(class)) == page);
+    size_t from_page = 0;
+    while (unit_page_of(allocate(class)) == page)
+        from_page++;
     EXPECT_EQ(page->carved, page->capacity);
+    EXPECT_EQ(from_page + unit_kept_in(page), page->capacity);
+    EXPECT(unit_kept_in(page) <= UNIT_RESERVE);
     EXPECT(moat_heap_is_valid());
 }
 
-/* After each free of a class that shrinks: the empty pages that are kept are two, or an eighth of the class. */
+/* After each page of a class that shrinks: the empty ones that are kept are two, or an eighth of the class. */
 static void few_empty_pages_are_kept(unsigned class, size_t pages, bool from_the_end)
 {
     struct full_pages full;
@@ -249,8 +291,9 @@ static void released_page_is_nobodys_and_opens_again(unsigned class)
 
 static void *free_in_thread(void *argument)
 {
-    struct full_pages *full = argument;
-    free_page(full, full->count - 1);
+    const struct full_pages *full = argument;
+    for (size_t i = 0; i < full->page[full->count - 1]->capacity; i++)
+        moat_free(full->block[full->count - 1][i]);
     return NULL;
 }
 
@@ -277,17 +320,23 @@ static void page_on_a_woken_stack_is_not_released(unsigned class)
     forget(&full);
 }
 
+/* Also those of which a magazine has blocks. */
 static void trim_gives_all_empty_pages_back(unsigned class)
 {
     struct full_pages full;
     fill_pages(&full, class, MOAT_KEEP_EMPTY);
+    struct class_queue *queue = unit_queue_of(class);
     uint64_t released = stats_get(STAT_PAGES_RELEASED);
 
     for (size_t i = 0; i < MOAT_KEEP_EMPTY; i++)
-        free_page(&full, i);
-    EXPECT_EQ(unit_queue_of(class)->empty_count, MOAT_KEEP_EMPTY);
+        for (size_t j = 0; j < full.page[i]->capacity; j++)
+            moat_free(full.block[i][j]);
+    if (HOOK_HAS_MAGAZINES)
+        EXPECT(unit_kept_in(full.page[0]) + unit_kept_in(full.page[1]) > 0);
+    else
+        EXPECT_EQ(queue->empty_count, MOAT_KEEP_EMPTY);
     EXPECT_EQ(moat_malloc_trim(0), 1);
-    EXPECT_EQ(unit_queue_of(class)->page_count, 0);
+    EXPECT_EQ(queue->page_count, 0);
     EXPECT(stats_get(STAT_PAGES_RELEASED) - released >= MOAT_KEEP_EMPTY);
     EXPECT(full.page[0]->owner == OWNER_NONE && full.page[1]->owner == OWNER_NONE);
     EXPECT(moat_heap_is_valid());
@@ -295,7 +344,36 @@ static void trim_gives_all_empty_pages_back(unsigned class)
     forget(&full);
 }
 
-/* A list that was broken behind the counters' back is noticed by the checks that the other tests rely on. */
+/* What the other tests rely on notices a page that was broken behind the counters' back: */
+static void page_with_broken_list_is_not_valid(struct record *page)
+{
+    void *whole = page->free;
+    page->free = hook_next_of(whole, *(void **)whole);
+    EXPECT(!page_is_valid(page));
+    page->free = (char *)whole + MOAT_ALIGN;
+    EXPECT(!page_is_valid(page));
+    page->free = whole;
+    *(void **)whole = hook_link_of(whole, whole);
+    EXPECT(!page_is_valid(page));
+}
+
+/* without a list it is the states that the counter must agree with. */
+static void page_with_wrong_states_is_not_valid(struct record *page, void *home)
+{
+    EXPECT(hook_shelved(home));
+    EXPECT(!moat_heap_is_valid());
+    EXPECT(hook_sent_home(home));
+    EXPECT(moat_heap_is_valid());
+    page->needed--;
+    EXPECT(!moat_heap_is_valid());
+    page->needed++;
+    EXPECT(moat_heap_is_valid());
+    page->free = home;
+    EXPECT(!page_is_valid(page));
+    page->free = NULL;
+    EXPECT(page_is_valid(page));
+}
+
 static void broken_page_is_not_valid(unsigned class)
 {
     struct full_pages full;
@@ -304,14 +382,10 @@ static void broken_page_is_not_valid(unsigned class)
 
     free_blocks(&full, 0, 0, page->threshold + 2u);
     EXPECT(page_is_valid(page) && moat_heap_is_valid());
-    void *whole = page->free;
-    page->free = *(void **)page->free;
-    EXPECT(!page_is_valid(page));
-    page->free = (char *)whole + MOAT_ALIGN;
-    EXPECT(!page_is_valid(page));
-    page->free = whole;
-    *(void **)whole = whole;
-    EXPECT(!page_is_valid(page));
+    if (HOOK_HAS_MAGAZINES)
+        page_with_wrong_states_is_not_valid(page, full.block[0][0]);
+    else
+        page_with_broken_list_is_not_valid(page);
     forget(&full);
 }
 

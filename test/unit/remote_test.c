@@ -73,10 +73,13 @@ static void pushes_of_all_threads_are_collected(void)
     EXPECT_EQ(remote_collect(page), MANY);
     EXPECT(!remote_is_waiting(page) && remote_count(page->remote) == 0 && remote_is_owned(page->remote));
     EXPECT((page->remote & epoch_bits) != (before & epoch_bits));
-    size_t listed = 0;
-    for (void *block = page->free; block; block = *(void **)block)
+    size_t listed = 0, free = 0;
+    for (void *block = page->free; block; block = hook_next_of(block, *(void **)block))
         listed += is_in(blocks, MANY, block);
-    EXPECT_EQ(listed, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        free += hook_is_free(blocks[i]);
+    EXPECT_EQ(listed, HOOK_HAS_MAGAZINES ? 0 : MANY); /* behind a magazine their state alone says where they are */
+    EXPECT_EQ(free, MANY);
     page_took_back(heap, page, MANY);
     EXPECT_EQ(page_back(page), back + MANY);
     heap_drain_woken(heap);
@@ -109,7 +112,7 @@ static void page_wakes_its_owner_at_the_threshold(void)
 static void remotely_freed_blocks_are_handed_out_again(void)
 {
     void *blocks[MANY], *again[MANY];
-    size_t found = 0;
+    size_t found = 0, kept = 0;
     struct record *page = allocate_in_one_page(blocks, 64, 608);
 
     unit_in_thread(free_batch, &(struct batch){.blocks = blocks, .count = 64, .step = 1});
@@ -119,18 +122,27 @@ static void remotely_freed_blocks_are_handed_out_again(void)
         for (size_t j = 0; j < i; j++)
             EXPECT(again[i] != again[j]);
     }
-    EXPECT_EQ(found, 64);
+    for (size_t i = 0; i < 64; i++)
+        kept += unit_is_kept(blocks[i]);
+    EXPECT_EQ(found + kept, 64);
+    EXPECT(kept <= UNIT_RESERVE); /* they pass the reserve, and some still wait there */
     EXPECT(!remote_is_waiting(page));
     EXPECT(moat_heap_is_valid());
 }
 
-/* ---- forged lists: each in a child, on a page of which another thread has freed FEW blocks ---- */
+/* ---- forged lists: each in a child, on a page of which another thread has freed FEW blocks ----
+ *
+ * Each is tried by somebody who writes a slot as it is, and by one who has the keys: where links are encoded, the first fails
+ * at the tag already, and the second shows that what is checked behind it holds by itself.
+ */
 
 struct forgery {
     const char *name;
     void (*forge)(struct record *page, void **freed, void *live);
     bool needs_states; /* elsewhere it is one of the things that a build without states cannot see */
 };
+
+static bool has_keys;
 
 static uint64_t number_of(const void *block)
 {
@@ -139,7 +151,8 @@ static uint64_t number_of(const void *block)
 
 static void set_link(void *block, uint64_t link)
 {
-    *(uint64_t *)block = link;
+    uint32_t epoch = (uint32_t)(unit_page_of(block)->remote & epoch_bits) / 2;
+    *(uint64_t *)block = has_keys ? hook_remote_link_of(block, (unsigned)link, epoch) : link;
 }
 
 /* freed[] is in the order of the frees, so the list runs from the last to the first. */
@@ -275,31 +288,116 @@ static bool line_is(const struct death *death, const char *kind, const char *fun
 static void forged_list_ends_the_process(const struct forgery *forgery)
 {
     static void (*const ways[])(void *) = {forge_and_collect, forge_and_allocate};
+    const bool sees_words = !forgery->needs_states || MOAT_WITH_STATES;
 
-    if (forgery->needs_states && !MOAT_WITH_STATES) {
-        unit_skip(forgery->name, "no states in this build");
-        return;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        struct death death = death_of(ways[i], (void *)(uintptr_t)forgery);
+    for (size_t i = 0; i < 4; i++) {
+        has_keys = i >= 2;
+        if (!sees_words && (has_keys || !SEC_LINKS_ARE_ENCODED)) {
+            if (i % 2 == 0)
+                unit_skip(forgery->name, has_keys ? "by one who has the keys: no states" : "no states in this build");
+            continue;
+        }
+        struct death death = death_of(ways[i % 2], (void *)(uintptr_t)forgery);
         if (!EXPECT(line_is(&death, "corrupted remote list", "malloc")))
             expect_say("  %s, way %zu: status %#x, said: %s\n", forgery->name, i, (unsigned)death.status, death.text);
     }
+    has_keys = false;
 }
 
-/* The control of the deaths: without a forgery both ways come back. */
+/* The controls of the deaths: without a forgery both ways come back. */
 static void forge_nothing(struct record *page, void **freed, void *live)
 {
     (void)page, (void)freed, (void)live;
 }
 
-static void untouched_list_is_collected(void)
+/* With the keys the list can be put in another order: so the links that are written below are as good as the heap's own. */
+static void turn_round(struct record *page, void **freed, void *live)
 {
-    struct forgery nothing = {"nothing", forge_nothing, false};
-    struct death death = death_of(forge_and_collect, &nothing);
-    EXPECT(death_is_exit(&death, DEATH_SURVIVED) && death.length == 0);
-    death = death_of(forge_and_allocate, &nothing);
-    EXPECT(death_is_exit(&death, DEATH_SURVIVED) && death.length == 0);
+    (void)live;
+    page->remote = (page->remote << 16 >> 16) | number_of(freed[0]) << REMOTE_HEAD_SHIFT;
+    for (size_t i = 0; i < FEW; i++)
+        set_link(freed[i], i + 1 < FEW ? number_of(freed[i + 1]) : 0);
+}
+
+static void sound_list_is_collected(void)
+{
+    static const struct forgery sound[] = {{"nothing", forge_nothing, false}, {"turned round", turn_round, false}};
+    has_keys = true;
+    for (size_t i = 0; i < 2; i++) {
+        struct death death = death_of(forge_and_collect, (void *)(uintptr_t)&sound[i]);
+        EXPECT(death_is_exit(&death, DEATH_SURVIVED) && death.length == 0);
+        death = death_of(forge_and_allocate, (void *)(uintptr_t)&sound[i]);
+        EXPECT(death_is_exit(&death, DEATH_SURVIVED) && death.length == 0);
+    }
+    has_keys = false;
+}
+
+/* ---- what only encoded links notice ---- */
+
+static unsigned flipped_bit;
+
+static void flip_a_bit(struct record *page, void **freed, void *live)
+{
+    (void)page, (void)live;
+    *(uint64_t *)freed[flipped_bit % FEW] ^= 1ull << flipped_bit;
+}
+
+/* The block that was freed comes back: without a magazine after as many mallocs as it has neighbours, behind one it may have
+ * to wait in the reserve until frees evict it. */
+static bool comes_back(const void *block)
+{
+    enum { BURST = 64 };
+    void *again[BURST];
+    for (size_t round = 0; round < 1000; round++) {
+        for (size_t i = 0; i < BURST; i++) {
+            again[i] = moat_malloc(FORGED_BLOCK);
+            if (again[i] == block)
+                return true;
+        }
+        for (size_t i = 0; i < BURST; i++)
+            moat_free(again[i]);
+    }
+    return false;
+}
+
+/* The same block is freed twice as the only one of its list, and the first link is written over the second. */
+static void use_a_link_again(void *unused)
+{
+    void *blocks[8];
+    struct record *page = allocate_in_one_page(blocks, 8, FORGED_BLOCK);
+    struct batch first = {.blocks = blocks, .count = 1, .step = 1};
+    (void)unused;
+
+    unit_in_thread(free_batch, &first);
+    uint64_t old = *(uint64_t *)blocks[0];
+    page_took_back(heap_of_thread(), page, remote_collect(page));
+    for (size_t i = 1; i < 8; i++) /* enough to wake the page in every build */
+        moat_free(blocks[i]);
+    unit_come_home(page->class);
+    if (!comes_back(blocks[0]))
+        _exit(1);
+    unit_in_thread(free_batch, &first);
+    *(uint64_t *)blocks[0] = old;
+    remote_collect(page);
+}
+
+static void encoded_link_is_right_in_one_place_only(void)
+{
+    const struct forgery flip = {"a flipped bit", flip_a_bit, false};
+    struct death death = death_of(use_a_link_again, NULL);
+
+    if (!SEC_LINKS_ARE_ENCODED) {
+        EXPECT(death_is_exit(&death, DEATH_SURVIVED));
+        unit_skip("flipped bits and links used again", "links are not encoded in this build");
+        return;
+    }
+    if (!EXPECT(line_is(&death, "corrupted remote list", "malloc")))
+        expect_say("  an old link: status %#x, said: %s\n", (unsigned)death.status, death.text);
+    for (flipped_bit = 0; flipped_bit < 64; flipped_bit++) {
+        death = death_of(forge_and_collect, (void *)(uintptr_t)&flip);
+        if (!EXPECT(line_is(&death, "corrupted remote list", "malloc")))
+            expect_say("  bit %u: status %#x, said: %s\n", flipped_bit, (unsigned)death.status, death.text);
+    }
 }
 
 /* More pushes than the page has blocks: no program gets there, and the count must not run over. */
@@ -340,9 +438,10 @@ int main(void)
     pushes_of_all_threads_are_collected();
     page_wakes_its_owner_at_the_threshold();
     remotely_freed_blocks_are_handed_out_again();
-    untouched_list_is_collected();
+    sound_list_is_collected();
     for (size_t i = 0; i < sizeof forgeries / sizeof forgeries[0]; i++)
         forged_list_ends_the_process(&forgeries[i]);
+    encoded_link_is_right_in_one_place_only();
     wrong_words_end_the_process();
     return expect_done();
 }

@@ -16,6 +16,7 @@
 #include "heap.h"
 #include "page.h"
 #include "secure/hooks.h"
+#include "shelf.h"
 #include "stats.h"
 
 #include <pthread.h>
@@ -48,6 +49,41 @@ static inline void unit_in_thread(void *(*work)(void *), void *argument)
 static inline struct class_queue *unit_queue_of(unsigned class)
 {
     return &heap_of_thread()->queue[class];
+}
+
+/* What magazines change for a test. Behind them a freed block does not go to its page at once: it is kept, and waits in the
+ * reserve. Fresh blocks come in windows whose order is drawn; without magazines a window is one block. */
+#if MOAT_HAS_MAGAZINES
+enum { UNIT_WINDOW = SEC_WINDOW, UNIT_RESERVE = SEC_RESERVE };
+
+static inline bool unit_is_kept(const void *block)
+{
+    return sec_state_of(moat_fixed.is.states, block) == SEC_STATE_KEPT;
+}
+#else
+enum { UNIT_WINDOW = 1, UNIT_RESERVE = 0 };
+
+static inline bool unit_is_kept(const void *block)
+{
+    (void)block;
+    return false;
+}
+#endif
+
+/* Blocks of the page that are kept, in whichever part of the magazine. */
+static inline unsigned unit_kept_in(const struct record *page)
+{
+    unsigned kept = 0;
+    for (size_t i = 0; i < page->carved; i++)
+        kept += unit_is_kept(page_start(page) + i * page->block_bytes);
+    return kept;
+}
+
+/* What the calling thread freed of the class is in its pages afterwards, as it is without magazines from the beginning. */
+static inline void unit_come_home(unsigned class)
+{
+    if (HOOK_HAS_MAGAZINES)
+        shelf_clear(heap_of_thread(), class);
 }
 
 static volatile uintptr_t unit_expected_fault;

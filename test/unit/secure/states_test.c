@@ -6,7 +6,9 @@
 #include <string.h>
 
 /* Written down here again: a state that changes its number by mistake must be noticed. */
-enum { UNUSED = 0, FREE = 1, REMOTE = 2, LIVE = 0x80 };
+enum { UNUSED = 0, FREE = 1, REMOTE = 2, KEPT = 3, LIVE = 0x80 };
+/* What malloc hands out: without magazines a block of the page's list, behind them only one that is in the magazine. */
+enum { READY = HOOK_HAS_MAGAZINES ? KEPT : FREE };
 
 enum { SLICE_STATES = MOAT_SLICE >> MOAT_GRANULE_BITS, BEHIND = 64 };
 
@@ -22,7 +24,7 @@ static uintptr_t states_base(void)
     return (uintptr_t)slice_states.byte - ((uintptr_t)slice >> MOAT_GRANULE_BITS);
 }
 
-enum edge { HAND_OUT, FREE_LOCAL, FREE_REMOTE, FREE_MEDIUM, COLLECT, EDGES };
+enum edge { HAND_OUT, FREE_LOCAL, FREE_REMOTE, FREE_MEDIUM, COLLECT, SHELVE, SEND_HOME, EDGES };
 
 static bool take_edge(enum edge edge, const void *block)
 {
@@ -36,21 +38,27 @@ static bool take_edge(enum edge edge, const void *block)
     case FREE_MEDIUM:
         return sec_state_free_medium(states_base(), block);
     case COLLECT:
+        return sec_state_collect(states_base(), block);
+    case SHELVE:
+        return sec_state_shelve(states_base(), block);
+    case SEND_HOME:
     case EDGES:
         break;
     }
-    return sec_state_collect(states_base(), block);
+    return sec_state_send_home(states_base(), block);
 }
 
 static bool may_take(enum edge edge, unsigned state)
 {
-    return edge == HAND_OUT ? state == FREE : edge == COLLECT ? state == REMOTE : (state & LIVE) != 0;
+    static const unsigned only[EDGES] = {[HAND_OUT] = READY, [COLLECT] = REMOTE, [SHELVE] = FREE, [SEND_HOME] = KEPT};
+    return only[edge] != 0 ? state == only[edge] : state >= LIVE;
 }
 
 static void edges_are_taken_from_the_right_state_only(size_t granule)
 {
     static const unsigned after[EDGES] = {
-        [HAND_OUT] = LIVE, [FREE_LOCAL] = FREE, [FREE_REMOTE] = REMOTE, [FREE_MEDIUM] = FREE, [COLLECT] = FREE};
+        [HAND_OUT] = LIVE, [FREE_LOCAL] = READY, [FREE_REMOTE] = REMOTE, [FREE_MEDIUM] = READY,
+        [COLLECT] = FREE,  [SHELVE] = KEPT,      [SEND_HOME] = FREE};
     uint8_t *state = &slice_states.byte[granule];
     const void *block = slice + (granule << MOAT_GRANULE_BITS);
 
@@ -80,7 +88,38 @@ static void questions_are_answered_by_the_state(void)
     }
     slice_states.byte[9] = UNUSED;
     sec_state_carve(states_base(), slice + (9 << MOAT_GRANULE_BITS));
-    EXPECT_EQ(slice_states.byte[9], FREE);
+    EXPECT_EQ(slice_states.byte[9], READY);
+}
+
+static uint32_t next_free_one_by_one(uint32_t granule)
+{
+    while (granule < SLICE_STATES && slice_states.byte[granule] != FREE)
+        granule++;
+    return granule;
+}
+
+/* A scan reads eight states at a step: every state beside every other, and a free one wherever it lies. */
+static void scan_finds_every_free_block(struct rng *rng)
+{
+    static const uint8_t states[] = {UNUSED, FREE, REMOTE, KEPT, LIVE, LIVE | FREE, 0x7f, 0xff};
+    size_t wrong = 0;
+
+    for (size_t round = 0; round < 64; round++) {
+        for (size_t i = 0; i < SLICE_STATES; i++) /* from half of them free to none */
+            slice_states.byte[i] = round == 0 ? LIVE : rng_below(rng, 128) < round ? FREE : states[rng_below(rng, 8)];
+        memset(slice_states.byte + SLICE_STATES, FREE, BEHIND);
+        for (uint32_t from = 0; from < SLICE_STATES; from++)
+            wrong += sec_states_next_free(states_base(), slice, from, SLICE_STATES) != next_free_one_by_one(from);
+    }
+    for (uint32_t at = 0; at < SLICE_STATES; at++) {
+        memset(slice_states.byte, at % 2 ? KEPT : UNUSED, SLICE_STATES);
+        slice_states.byte[at] = FREE;
+        wrong += sec_states_next_free(states_base(), slice, 0, SLICE_STATES) != at;
+        wrong += sec_states_next_free(states_base(), slice, at, SLICE_STATES) != at;
+        wrong +=
+            at + 1 < SLICE_STATES && sec_states_next_free(states_base(), slice, at + 1, SLICE_STATES) != SLICE_STATES;
+    }
+    EXPECT_EQ(wrong, 0);
 }
 
 /* A page of the class as page_open makes it: all blocks' states, and each of them wrong in turn. */
@@ -95,7 +134,7 @@ static void release_looks_at_every_block(unsigned class)
         memset(slice_states.byte, 0, SLICE_STATES);
         for (size_t other = 0; other < capacity; other++)
             slice_states.byte[other * block >> MOAT_GRANULE_BITS] = FREE;
-        *state = i % 2 ? LIVE : REMOTE;
+        *state = (uint8_t)(i % 3 == 0 ? REMOTE : i % 3 == 1 ? KEPT : LIVE);
         missed += sec_states_release(states_base(), slice, capacity * block);
         kept += *state != UNUSED;
     }
@@ -176,6 +215,7 @@ static void without_states_all_is_well(void)
         EXPECT(!sec_state_was_never_used(states_base(), slice));
         EXPECT(sec_state_is_free(states_base(), slice));
         EXPECT(sec_states_release(states_base(), slice, MOAT_SLICE));
+        EXPECT_EQ(sec_states_next_free(states_base(), slice, 0, SLICE_STATES), SLICE_STATES);
         sec_state_carve(states_base(), slice);
         for (size_t i = 0; i < sizeof slice_states; i++)
             EXPECT_EQ(slice_states.byte[i], state);
@@ -190,6 +230,8 @@ static void with_states_all_is_looked_at(void)
     for (size_t i = 0; i < sizeof granules / sizeof granules[0]; i++)
         edges_are_taken_from_the_right_state_only(granules[i]);
     questions_are_answered_by_the_state();
+    struct rng rng = rng_stream(rng_seed(), 0);
+    scan_finds_every_free_block(&rng);
     release_detects_each_wrong_byte();
     for (unsigned class = class_of_bytes(1); class < MOAT_SMALL_CLASSES; class ++) {
         release_looks_at_every_block(class);
