@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What the heap costs a process, beside the same program with an empty library preloaded.
 
-    process.py small    --program FILE --library FILE --empty FILE
+    process.py small    --program FILE --library FILE --empty FILE [--magazines]
     process.py mappings --program FILE --library FILE
     process.py limits   --program FILE --library FILE --empty FILE
 
 small: a program that uses 20 size classes has at most 40 page faults and 64 KiB of page tables more; medians, since where
-the kernel places things differs from run to run.
+the kernel places things differs from run to run. With magazines two faults more: their arrays, and draws that a child finds
+wiped.
 mappings: 2 GiB of 256-byte blocks are under 1,000 mappings; with guards=mprotect they stay under half of the kernel's limit,
 and the guards that are missing are counted in the report at exit. Skipped (exit status 77) with MOAT_TEST_QUICK=1, which
 has no time for it, and without memory for it.
@@ -22,6 +23,7 @@ import sys
 
 RUNS = 15
 MOST_FAULTS = 40
+MOST_MAGAZINE_FAULTS = 2
 MOST_PAGE_TABLES_KIB = 64
 MAPPINGS_MIB = 2048
 MOST_MAPPINGS = 1000
@@ -54,7 +56,7 @@ def check_small(given):
         for library, list_of_runs in figures.items():
             list_of_runs.append(run(given.program, library, ["small"])[0])
     good = True
-    for name, most, unit in (("faults", MOST_FAULTS, ""), ("page tables", MOST_PAGE_TABLES_KIB, " KiB")):
+    for name, most, unit in (("faults", MOST_FAULTS + (MOST_MAGAZINE_FAULTS if given.magazines else 0), ""), ("page tables", MOST_PAGE_TABLES_KIB, " KiB")):
         ours, control = (statistics.median(one[name] for one in figures[library]) for library in (given.library, given.empty))
         print("%s: %d%s, %d with an empty library: %d more, at most %d allowed" % (name, ours, unit, control, ours - control, most))
         good = good and ours - control <= most
@@ -104,6 +106,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["small", "mappings", "limits"])
     parser.add_argument("--program", required=True)
+    parser.add_argument("--magazines", action="store_true")
     parser.add_argument("--library", required=True)
     parser.add_argument("--empty")
     given = parser.parse_args()

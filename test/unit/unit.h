@@ -54,7 +54,7 @@ static inline struct class_queue *unit_queue_of(unsigned class)
 /* What magazines change for a test. Behind them a freed block does not go to its page at once: it is kept, and waits in the
  * reserve. Fresh blocks come in windows whose order is drawn; without magazines a window is one block. */
 #if MOAT_HAS_MAGAZINES
-enum { UNIT_WINDOW = SEC_WINDOW, UNIT_RESERVE = SEC_RESERVE };
+enum { UNIT_WINDOW = SEC_WINDOW, UNIT_RESERVE = SEC_PLACES };
 
 static inline bool unit_is_kept(const void *block)
 {
