@@ -101,8 +101,8 @@ static void page_is_carved_upward_to_its_end(unsigned class)
     EXPECT(moat_heap_is_valid());
 }
 
-/* Windows of fresh blocks come in ascending order: descending within a batch cost 60 % in a real program. Inside one the
- * order is drawn, so that near half of the steps descend; without magazines none does. */
+/* A page's windows come in ascending order: descending within a batch cost 60 % in a real program. Inside one the order is
+ * drawn, so that near half of the steps descend, and so is the next page; without magazines all ascends. */
 static void fresh_blocks_ascend(void)
 {
     enum { BYTES = 56, COUNT = 20000 };
@@ -112,7 +112,9 @@ static void fresh_blocks_ascend(void)
     for (size_t i = 0; i < COUNT; i++) {
         blocks[i] = moat_malloc(BYTES);
         descending += i > 0 && blocks[i] < blocks[i - 1];
-        windows_descending += i >= UNIT_WINDOW && blocks[i] < blocks[i - UNIT_WINDOW];
+        const char *before = i >= UNIT_WINDOW ? blocks[i - UNIT_WINDOW] : blocks[i];
+        bool must_ascend = !HOOK_HAS_MAGAZINES || unit_page_of(before) == unit_page_of(blocks[i]);
+        windows_descending += must_ascend && blocks[i] < before;
     }
     expect_say("%zu descending steps in %d fresh blocks\n", descending, COUNT);
     EXPECT_EQ(windows_descending, 0);
@@ -145,10 +147,8 @@ static void page_wakes_exactly_at_its_threshold(unsigned class)
         EXPECT(page->phase == PAGE_AWAY || (HOOK_HAS_MAGAZINES && page->phase == PAGE_SCANNED));
         from_page++;
     }
-    EXPECT_EQ(from_page + unit_kept_in(page), threshold);
+    EXPECT_EQ(from_page + unit_kept_in(page) + page_back(page), threshold);
     EXPECT(unit_kept_in(page) <= UNIT_RESERVE);
-    EXPECT_EQ(page_back(page), 0);
-    EXPECT_EQ(page->phase, PAGE_AWAY);
     EXPECT(moat_heap_is_valid());
     forget(&full);
 }
@@ -233,7 +233,7 @@ static void page_carved_in_part_can_be_empty(unsigned class)
     while (unit_page_of(allocate(class)) == page)
         from_page++;
     EXPECT_EQ(page->carved, page->capacity);
-    EXPECT_EQ(from_page + unit_kept_in(page), page->capacity);
+    EXPECT_EQ(from_page + unit_kept_in(page) + page_back(page), page->capacity);
     EXPECT(unit_kept_in(page) <= UNIT_RESERVE);
     EXPECT(moat_heap_is_valid());
 }
@@ -280,7 +280,9 @@ static void released_page_is_nobodys_and_opens_again(unsigned class)
         EXPECT(hook_was_never_used(full.block[MOAT_KEEP_EMPTY][i]));
     EXPECT(moat_heap_is_valid());
 
-    EXPECT(page_open(heap_of_thread(), class) == page);
+    /* Where released pages of all classes share a pool and are drawn, others may come first. */
+    for (size_t i = 0; i < PAGES_MAX && page_open(heap_of_thread(), class) != page; i++)
+        EXPECT(!MOAT_WITH_ISOLATION && HOOK_HAS_MAGAZINES);
     EXPECT(page->owner == moat_self.number && page->carved == 0 && page->is_woken == 0 && page->phase == PAGE_AWAY);
     EXPECT_EQ(page->class, class);
     EXPECT_EQ(stats_get(STAT_GUARDS_PLACED), guards);
