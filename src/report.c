@@ -2,6 +2,10 @@
  *
  * Order of the end: the dying flag (so that other threads stop on their slow paths while a write to a full pipe may
  * block), the line, SIGABRT with its default action restored (a handler of the program could jump out), a trap.
+ *
+ * The flag may be that of a child of vfork, which dies on its parent's memory. Whose it is cannot be asked before the line
+ * is out, since a filter may kill for getpid; so such a child takes it back behind its line if it can tell, and whoever is
+ * parked asks after a second whether the dying thread is one of its own process.
  */
 #include "report.h"
 
@@ -27,7 +31,7 @@ static const char *const kind_words[] = {
 static int descriptor = 2;
 static uint64_t descriptor_identity;
 static uint32_t dying_thread;
-static uint32_t process_id;
+static uint32_t process_id; /* 0 in a child of fork: not known */
 
 static void put(const struct text *text)
 {
@@ -48,16 +52,27 @@ static void add_place(struct text *text, enum kind kind, const char *function, c
     text_add_hex(text, (uintptr_t)address);
 }
 
+static void take_dying_flag(uint32_t self)
+{
+    uint32_t first = 0;
+    while (!atomic_cas_strict(&dying_thread, &first, self) && first != self) {
+        report_park_if_dying();
+        first = 0;
+    }
+}
+
+static void drop_dying_flag(uint32_t thread)
+{
+    if (atomic_cas_strict(&dying_thread, &thread, 0))
+        os_wake(&dying_thread, INT32_MAX);
+}
+
 void moat_die(enum kind kind, const char *function, const void *address, enum detail detail, size_t bytes)
 {
     uint32_t self = os_thread_id();
-    uint32_t first = 0;
-
-    /* The child of a vfork shares this memory, and its parent lives on: it dies without the flag. */
-    if (os_process_id() == process_id && !atomic_cas_strict(&dying_thread, &first, self) && first != self)
-        report_park_if_dying();
-
     struct text text;
+
+    take_dying_flag(self);
     add_place(&text, kind, function, address);
     if (detail == DETAIL_CLASS) {
         text_add(&text, " (class ");
@@ -75,6 +90,8 @@ void moat_die(enum kind kind, const char *function, const void *address, enum de
     text_end(&text);
     state_keep_last_words(text.line, text.used);
     put(&text);
+    if (process_id != 0 && os_process_id() != process_id)
+        drop_dying_flag(self);
     os_abort();
 }
 
@@ -132,14 +149,17 @@ void report_start(int report_descriptor)
 
 void report_restart(void)
 {
-    process_id = os_process_id();
+    process_id = 0;
     atomic_set(&dying_thread, 0);
 }
 
-/* The thread waits for the end of the process, which the dying one brings: the word never changes again. */
+/* The thread waits for the end of the process, which the dying one brings; or for the end of a vfork's child. */
 void report_park_if_dying(void)
 {
     uint32_t first = atomic_get(&dying_thread);
-    while (first != 0 && first != os_thread_id())
-        os_wait_while(&dying_thread, first);
+    while (first != 0 && first != os_thread_id()) {
+        if (!os_wait_a_second_while(&dying_thread, first) && !os_has_thread(first))
+            drop_dying_flag(first);
+        first = atomic_get(&dying_thread);
+    }
 }

@@ -64,7 +64,11 @@ uint64_t os_file_identity(int descriptor);
 bool os_is_stream(int descriptor);
 unsigned os_thread_id(void);
 unsigned os_process_id(void);
+/* False if this process has no such thread any more, or never had. */
+bool os_has_thread(unsigned thread);
 void os_wait_while(const uint32_t *word, uint32_t value);
+/* False if nobody woke the caller in that time. */
+bool os_wait_a_second_while(const uint32_t *word, uint32_t value);
 void os_wake(const uint32_t *word, int threads);
 /* Ends the process by SIGABRT with its default action, whatever the program installed. */
 _Noreturn void os_abort(void);

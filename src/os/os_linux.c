@@ -297,9 +297,21 @@ unsigned os_process_id(void)
     return (unsigned)os_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
+bool os_has_thread(unsigned thread)
+{
+    return os_syscall(SYS_tgkill, os_process_id(), thread, 0, 0, 0, 0) != -ESRCH;
+}
+
 void os_wait_while(const uint32_t *word, uint32_t value)
 {
     os_syscall(SYS_futex, (long)word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)value, 0, 0, 0);
+}
+
+bool os_wait_a_second_while(const uint32_t *word, uint32_t value)
+{
+    const struct timespec second = {.tv_sec = 1};
+    long answer = os_syscall(SYS_futex, (long)word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)value, (long)&second, 0, 0);
+    return answer != -ETIMEDOUT;
 }
 
 void os_wake(const uint32_t *word, int threads)

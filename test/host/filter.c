@@ -1,0 +1,261 @@
+/* See filter.h. The rules of a filter are tried in turn; the first that fits decides. */
+#include "host/filter.h"
+
+#include "support/expect.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+enum {
+    ADVICE_DONTNEED_LOCKED = 24,
+    ADVICE_GUARD_INSTALL = 102,
+    ADVICE_GUARD_REMOVE = 103,
+    PROGRAM_MAX = 512,
+};
+
+/* What a rule asks of one argument. */
+enum test { ANY, IS, ABOVE, BESIDE /* bits beside these are set */ };
+
+struct rule {
+    long nr;
+    uint32_t action;
+    unsigned argument;
+    enum test test;
+    uint32_t value;
+};
+
+#define ALLOW(call)                                   \
+    {                                                 \
+        .nr = SYS_##call, .action = SECCOMP_RET_ALLOW \
+    }
+#define ALLOW_IF(call, n, how, number)                                                             \
+    {                                                                                              \
+        .nr = SYS_##call, .action = SECCOMP_RET_ALLOW, .argument = n, .test = how, .value = number \
+    }
+#define REFUSE(call, error)                                     \
+    {                                                           \
+        .nr = SYS_##call, .action = SECCOMP_RET_ERRNO | (error) \
+    }
+#define REFUSE_IF(call, n, how, number, error)                                                               \
+    {                                                                                                        \
+        .nr = SYS_##call, .action = SECCOMP_RET_ERRNO | (error), .argument = n, .test = how, .value = number \
+    }
+#define KILL_IF(call, n, how, number)                                                                     \
+    {                                                                                                     \
+        .nr = SYS_##call, .action = SECCOMP_RET_KILL_PROCESS, .argument = n, .test = how, .value = number \
+    }
+
+/* ---- whole sandboxes ---- */
+
+#define THE_EIGHT                                                                                               \
+    ALLOW(mmap), ALLOW(munmap), ALLOW(mprotect), ALLOW(madvise), ALLOW(mremap), ALLOW(futex), ALLOW(getrandom), \
+        ALLOW(write), ALLOW(exit), ALLOW(exit_group), ALLOW(rt_sigreturn)
+
+static const struct rule eight[] = {THE_EIGHT};
+static const struct rule eight_and_threads[] = {THE_EIGHT, ALLOW(rt_sigprocmask)};
+static const struct rule eight_and_fork[] = {THE_EIGHT, ALLOW(clone), ALLOW(set_robust_list), ALLOW(wait4)};
+static const struct rule eight_and_line[] = {THE_EIGHT, ALLOW(gettid), ALLOW(fstat)};
+
+#define RULES(list) list, sizeof list / sizeof list[0]
+
+static const struct sandbox {
+    const char *name;
+    const struct rule *rules;
+    size_t count;
+    uint32_t otherwise;
+} sandboxes[] = {
+    {"eight", RULES(eight), SECCOMP_RET_TRAP},
+    {"eight+threads", RULES(eight_and_threads), SECCOMP_RET_TRAP},
+    {"eight+fork", RULES(eight_and_fork), SECCOMP_RET_TRAP},
+    {"eight+line", RULES(eight_and_line), SECCOMP_RET_KILL_PROCESS},
+};
+
+/* ---- the program that the kernel runs ---- */
+
+struct program {
+    struct sock_filter code[PROGRAM_MAX];
+    unsigned short length;
+};
+
+static struct program program;
+
+static void emit(unsigned short code, uint32_t k, unsigned char if_true, unsigned char if_false)
+{
+    if (program.length < PROGRAM_MAX)
+        program.code[program.length++] = (struct sock_filter){.code = code, .jt = if_true, .jf = if_false, .k = k};
+}
+
+static void emit_load(size_t offset)
+{
+    emit(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+/* `skip` instructions further on begins the next rule. */
+static void emit_rule(const struct rule *rule)
+{
+    size_t low = offsetof(struct seccomp_data, args) + 8 * rule->argument;
+
+    emit_load(offsetof(struct seccomp_data, nr));
+    switch (rule->test) {
+    case ANY:
+        emit(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->nr, 0, 1);
+        break;
+    case IS:
+        emit(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->nr, 0, 3);
+        emit_load(low);
+        emit(BPF_JMP | BPF_JEQ | BPF_K, rule->value, 0, 1);
+        break;
+    case ABOVE:
+        emit(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->nr, 0, 5);
+        emit_load(low + 4);
+        emit(BPF_JMP | BPF_JGT | BPF_K, 0, 2, 0);
+        emit_load(low);
+        emit(BPF_JMP | BPF_JGT | BPF_K, rule->value, 0, 1);
+        break;
+    case BESIDE:
+        emit(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->nr, 0, 4);
+        emit_load(low);
+        emit(BPF_ALU | BPF_AND | BPF_K, ~rule->value, 0, 0);
+        emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+        break;
+    }
+    emit(BPF_RET | BPF_K, rule->action, 0, 0);
+}
+
+static void start_program(void)
+{
+    program.length = 0;
+    emit_load(offsetof(struct seccomp_data, arch));
+    emit(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
+    emit(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
+}
+
+static bool install_program(const char *name)
+{
+    struct sock_fprog given = {.len = program.length, .filter = program.code};
+    if (program.length < PROGRAM_MAX && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &given) == 0)
+        return true;
+    expect_say("the filter %s cannot be installed, errno %d\n", name, errno);
+    return false;
+}
+
+/* ---- single refusals ---- */
+
+static const struct refusal {
+    const char *name;
+    struct rule rule;
+} refusals[] = {
+    {"guard_install", REFUSE_IF(madvise, 2, IS, ADVICE_GUARD_INSTALL, 0)},
+    {"guard_remove", REFUSE_IF(madvise, 2, IS, ADVICE_GUARD_REMOVE, 0)},
+    {"dontneed", REFUSE_IF(madvise, 2, IS, MADV_DONTNEED, 0)},
+    {"dontneed_locked", REFUSE_IF(madvise, 2, IS, ADVICE_DONTNEED_LOCKED, 0)},
+    {"free", REFUSE_IF(madvise, 2, IS, MADV_FREE, 0)},
+    {"dontfork", REFUSE_IF(madvise, 2, IS, MADV_DONTFORK, 0)},
+    {"dontdump", REFUSE_IF(madvise, 2, IS, MADV_DONTDUMP, 0)},
+    {"wipeonfork", REFUSE_IF(madvise, 2, IS, MADV_WIPEONFORK, 0)},
+    {"hugepage", REFUSE_IF(madvise, 2, IS, MADV_HUGEPAGE, 0)},
+    {"madvise", REFUSE(madvise, 0)},
+    {"mremap", REFUSE(mremap, 0)},
+    {"getrandom", REFUSE(getrandom, 0)},
+    {"mprotect_none", REFUSE_IF(mprotect, 2, IS, PROT_NONE, 0)},
+    {"mprotect_read", REFUSE_IF(mprotect, 2, IS, PROT_READ, 0)},
+    {"futex", REFUSE(futex, 0)},
+    {"membarrier", REFUSE(membarrier, 0)},
+    {"open", REFUSE(open, 0)}, /* the C library and the loader use openat */
+    {"fstat", REFUSE(fstat, 0)},
+    {"prlimit", REFUSE(prlimit64, 0)},
+};
+
+static int error_of_name(const char *name)
+{
+    if (strcmp(name, "EPERM") == 0)
+        return EPERM;
+    if (strcmp(name, "EINVAL") == 0)
+        return EINVAL;
+    return strcmp(name, "ENOSYS") == 0 ? ENOSYS : 0;
+}
+
+/* All together leave out what is no option of Moat's and what the C library or the loader cannot do without. */
+static bool is_in_all(const char *name)
+{
+    return strcmp(name, "futex") != 0 && strcmp(name, "mprotect_read") != 0;
+}
+
+static bool emit_refusals(const char *name, size_t length, int error)
+{
+    bool any = false;
+    bool all = strncmp(name, "all", length) == 0 && length == 3;
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        struct rule rule = refusals[i].rule;
+        bool fits = all ? is_in_all(refusals[i].name)
+                        : strncmp(refusals[i].name, name, length) == 0 && refusals[i].name[length] == '\0';
+        if (!fits)
+            continue;
+        rule.action = SECCOMP_RET_ERRNO | (uint32_t)error;
+        emit_rule(&rule);
+        any = true;
+    }
+    return any;
+}
+
+bool filter_install(const char *name)
+{
+    start_program();
+    for (size_t i = 0; i < sizeof sandboxes / sizeof sandboxes[0]; i++) {
+        if (strcmp(sandboxes[i].name, name) != 0)
+            continue;
+        for (size_t rule = 0; rule < sandboxes[i].count; rule++)
+            emit_rule(&sandboxes[i].rules[rule]);
+        emit(BPF_RET | BPF_K, sandboxes[i].otherwise, 0, 0);
+        return install_program(name);
+    }
+    const char *colon = strchr(name, ':');
+    int error = colon ? error_of_name(colon + 1) : 0;
+    if (error == 0 || !emit_refusals(name, (size_t)(colon - name), error)) {
+        expect_say("there is no filter %s\n", name);
+        return false;
+    }
+    emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+    return install_program(name);
+}
+
+/* ---- telling which call it was ---- */
+
+static bool process_ends;
+
+static void on_call(int signal_number, siginfo_t *info, void *context)
+{
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    (void)signal_number;
+    if (__atomic_load_n(&process_ends, __ATOMIC_RELAXED) && info->si_syscall == SYS_fstat) {
+        registers[REG_RAX] = -EACCES;
+        return;
+    }
+    expect_say("system call %d(%#llx, %#llx, %#llx) at %p is none of the eight\n", info->si_syscall,
+               (unsigned long long)registers[REG_RDI], (unsigned long long)registers[REG_RSI],
+               (unsigned long long)registers[REG_RDX], info->si_call_addr);
+    _exit(FILTER_BROKEN);
+}
+
+void filter_watch(void)
+{
+    struct sigaction action = {.sa_sigaction = on_call, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSYS, &action, NULL);
+}
+
+void filter_process_ends(void)
+{
+    __atomic_store_n(&process_ends, true, __ATOMIC_RELAXED);
+}
