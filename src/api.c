@@ -7,6 +7,7 @@
 #include "blocks.h"
 #include "census.h"
 #include "fast.h"
+#include "passive.h"
 #include "report.h"
 #include "stats.h"
 
@@ -66,6 +67,8 @@ MOAT_EXPORT void cfree(void *block)
 static MOAT_COLD void *calloc_cold(size_t bytes)
 {
     bool is_zeroed;
+    if (passive_is_on())
+        return passive_calloc(1, bytes);
     void *block = blocks_malloc(bytes, &is_zeroed, "calloc");
     if (block && !is_zeroed)
         memset(block, 0, bytes);
@@ -106,6 +109,8 @@ MOAT_EXPORT void *realloc(void *block, size_t bytes)
 MOAT_EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
 {
     size_t total;
+    if (MOAT_UNLIKELY(passive_is_on()))
+        return passive_reallocarray(block, count, bytes);
     if (!checked_mul(count, bytes, &total)) {
         errno = ENOMEM;
         return NULL;
@@ -195,7 +200,8 @@ MOAT_EXPORT int malloc_trim(size_t keep)
 
 MOAT_EXPORT int mallopt(int parameter, int value)
 {
-    (void)value;
+    if (passive_is_on())
+        return passive_mallopt(parameter, value);
     switch (parameter) {
     case M_MXFAST:
     case M_TRIM_THRESHOLD:

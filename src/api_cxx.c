@@ -6,6 +6,7 @@
  */
 #include "blocks.h"
 #include "fast.h"
+#include "passive.h"
 #include "report.h"
 
 typedef void (*new_handler)(void);
@@ -38,6 +39,9 @@ static MOAT_COLD void *retry(size_t alignment, size_t bytes, bool may_throw, con
 
 static MOAT_COLD void *new_cold(size_t bytes)
 {
+    void *(*other)(size_t) = passive_operator(ELSEWHERE_Znwm);
+    if (other)
+        return other(bytes);
     return retry(0, bytes, true, "operator new");
 }
 
@@ -63,7 +67,11 @@ static MOAT_NOINLINE void *new_warm(size_t bytes)
 
 static MOAT_COLD void delete_cold(void *block)
 {
-    blocks_free(block, "operator delete");
+    void (*other)(void *) = passive_operator(ELSEWHERE_ZdlPv);
+    if (other)
+        other(block);
+    else
+        blocks_free(block, "operator delete");
 }
 
 static MOAT_COLD void delete_array_cold(void *block)
@@ -81,37 +89,62 @@ static MOAT_NOINLINE void delete_array_warm(void *block)
     heap_free_warm(block, delete_array_cold);
 }
 
-/* Each operator: its C++ spelling, then its mangled name. */
+/* Each operator: its C++ spelling, then its mangled name. Where the C++ library's form is to be used (passive.h) that one is
+ * called; `ours` has the body that follows otherwise. The two plain forms ask on their cold paths only: where a program
+ * replaces them, no call of its arrives here. */
 #define NEW(name)                         \
     MOAT_EXPORT void *name(size_t bytes); \
     void *name(size_t bytes)
-#define NEW_NOTHROW(name)                                            \
-    MOAT_EXPORT void *name(size_t bytes, const struct nothrow *tag); \
-    void *name(size_t bytes, __attribute__((unused)) const struct nothrow *tag)
-#define NEW_ALIGNED(name)                                   \
-    MOAT_EXPORT void *name(size_t bytes, size_t alignment); \
-    void *name(size_t bytes, size_t alignment)
-#define NEW_ALIGNED_NOTHROW(name)                                                      \
-    MOAT_EXPORT void *name(size_t bytes, size_t alignment, const struct nothrow *tag); \
-    void *name(size_t bytes, size_t alignment, __attribute__((unused)) const struct nothrow *tag)
 #define DELETE(name)                    \
     MOAT_EXPORT void name(void *block); \
     void name(void *block)
-#define DELETE_NOTHROW(name)                                       \
-    MOAT_EXPORT void name(void *block, const struct nothrow *tag); \
-    void name(void *block, __attribute__((unused)) const struct nothrow *tag)
-#define DELETE_SIZED(name)                            \
-    MOAT_EXPORT void name(void *block, size_t bytes); \
-    void name(void *block, size_t bytes)
-#define DELETE_ALIGNED(name)                              \
-    MOAT_EXPORT void name(void *block, size_t alignment); \
-    void name(void *block, size_t alignment)
-#define DELETE_ALIGNED_NOTHROW(name)                                                 \
-    MOAT_EXPORT void name(void *block, size_t alignment, const struct nothrow *tag); \
-    void name(void *block, size_t alignment, __attribute__((unused)) const struct nothrow *tag)
-#define DELETE_ALIGNED_SIZED(name)                                      \
-    MOAT_EXPORT void name(void *block, size_t bytes, size_t alignment); \
-    void name(void *block, size_t bytes, size_t alignment)
+#define FORM_OF_NEW(name, which, ours, parameters, arguments) \
+    MOAT_INLINE void *ours parameters;                        \
+    MOAT_EXPORT void *name parameters;                        \
+    void *name parameters                                     \
+    {                                                         \
+        __typeof__(&ours) other = passive_operator(which);    \
+        return other ? other arguments : ours arguments;      \
+    }                                                         \
+    MOAT_INLINE void *ours parameters
+#define FORM_OF_DELETE(name, which, ours, parameters, arguments) \
+    MOAT_INLINE void ours parameters;                            \
+    MOAT_EXPORT void name parameters;                            \
+    void name parameters                                         \
+    {                                                            \
+        __typeof__(&ours) other = passive_operator(which);       \
+        if (other)                                               \
+            other arguments;                                     \
+        else                                                     \
+            ours arguments;                                      \
+    }                                                            \
+    MOAT_INLINE void ours parameters
+
+#define NEW_ARRAY(name) FORM_OF_NEW(name, ELSEWHERE##name, ours##name, (size_t bytes), (bytes))
+#define NEW_NOTHROW(name)                                                                                             \
+    FORM_OF_NEW(name, ELSEWHERE##name, ours##name, (size_t bytes, __attribute__((unused)) const struct nothrow *tag), \
+                (bytes, tag))
+#define NEW_ALIGNED(name) \
+    FORM_OF_NEW(name, ELSEWHERE##name, ours##name, (size_t bytes, size_t alignment), (bytes, alignment))
+#define NEW_ALIGNED_NOTHROW(name)                                                                    \
+    FORM_OF_NEW(name, ELSEWHERE##name, ours##name,                                                   \
+                (size_t bytes, size_t alignment, __attribute__((unused)) const struct nothrow *tag), \
+                (bytes, alignment, tag))
+#define DELETE_ARRAY(name) FORM_OF_DELETE(name, ELSEWHERE##name, ours##name, (void *block), (block))
+#define DELETE_NOTHROW(name)                          \
+    FORM_OF_DELETE(name, ELSEWHERE##name, ours##name, \
+                   (void *block, __attribute__((unused)) const struct nothrow *tag), (block, tag))
+#define DELETE_SIZED(name) \
+    FORM_OF_DELETE(name, ELSEWHERE##name, ours##name, (void *block, size_t bytes), (block, bytes))
+#define DELETE_ALIGNED(name) \
+    FORM_OF_DELETE(name, ELSEWHERE##name, ours##name, (void *block, size_t alignment), (block, alignment))
+#define DELETE_ALIGNED_NOTHROW(name)                                                                   \
+    FORM_OF_DELETE(name, ELSEWHERE##name, ours##name,                                                  \
+                   (void *block, size_t alignment, __attribute__((unused)) const struct nothrow *tag), \
+                   (block, alignment, tag))
+#define DELETE_ALIGNED_SIZED(name)                                                                   \
+    FORM_OF_DELETE(name, ELSEWHERE##name, ours##name, (void *block, size_t bytes, size_t alignment), \
+                   (block, bytes, alignment))
 
 /* operator new(size_t), operator new[](size_t) */
 NEW(_Znwm)
@@ -119,7 +152,7 @@ NEW(_Znwm)
     return heap_malloc(bytes, new_warm, new_corrupted);
 }
 
-NEW(_Znam)
+NEW_ARRAY(_Znam)
 {
     return heap_malloc(bytes, new_array_cold, new_corrupted);
 }
@@ -162,7 +195,7 @@ DELETE(_ZdlPv)
     heap_free(block, delete_warm, delete_cold);
 }
 
-DELETE(_ZdaPv)
+DELETE_ARRAY(_ZdaPv)
 {
     heap_free(block, delete_array_warm, delete_array_cold);
 }

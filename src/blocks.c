@@ -12,6 +12,7 @@
 #include "fast.h"
 #include "large.h"
 #include "medium.h"
+#include "passive.h"
 #include "remote.h"
 #include "report.h"
 #include "shelf.h"
@@ -77,7 +78,7 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
 
     *is_zeroed = false;
     if (!heap)
-        return no_memory();
+        return passive_is_on() ? passive_malloc(bytes) : no_memory();
     if (bytes <= MOAT_SMALL_MAX) {
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
@@ -110,7 +111,7 @@ void *blocks_aligned(size_t alignment, size_t bytes, const char *function)
     struct heap *heap = heap_enter();
     bool is_zeroed;
     if (!heap)
-        return no_memory();
+        return passive_is_on() ? passive_aligned(alignment, bytes) : no_memory();
     bytes = max_size(bytes, 1);
     void *block = aligned_of(heap, alignment, bytes, function);
     if (!block && bytes <= MOAT_MEDIUM_MAX &&
@@ -199,6 +200,10 @@ void blocks_free(void *block, const char *function)
     case PLACE_OUTSIDE:
         break;
     }
+    if (passive_is_on()) {
+        passive_free(block);
+        return;
+    }
     if (large_free(block, function))
         return;
     if (moat_fixed.is.options.foreign == FOREIGN_PASS && __libc_free)
@@ -224,6 +229,8 @@ size_t blocks_usable(const void *block, const char *function)
     case PLACE_OUTSIDE:
         break;
     }
+    if (passive_is_on())
+        return passive_usable(block);
     if (large_usable(block, function, &usable))
         return usable;
     meet_foreign(block, function);
@@ -232,7 +239,7 @@ size_t blocks_usable(const void *block, const char *function)
 
 void blocks_check_sized(const void *block, size_t alignment, size_t bytes, const char *function)
 {
-    if (!HOOK_IS_EXACT || !block)
+    if (!HOOK_IS_EXACT || !block || passive_is_on())
         return;
     size_t usable = blocks_usable(block, function);
     if (usable == 0)
@@ -272,6 +279,8 @@ void *blocks_realloc(void *block, size_t bytes, const char *function)
     size_t usable;
 
     if (locate(block, &page, function) == PLACE_OUTSIDE) {
+        if (passive_is_on())
+            return passive_realloc(block, bytes);
         if (!large_usable(block, function, &usable)) {
             meet_foreign(block, function);
             return no_memory();
@@ -301,6 +310,8 @@ void *blocks_realloc(void *block, size_t bytes, const char *function)
 bool blocks_trim(void)
 {
     bool any = false;
+    if (passive_is_on())
+        return passive_trim();
     if (!heap_is_empty_heap(moat_self.heap))
         any = heap_trim(moat_self.heap);
     return slices_trim() || any;

@@ -31,6 +31,8 @@ struct fixed {
     size_t slice_count;     /* slices for small and medium blocks */
     size_t cage_bytes;      /* all of the cage, the area of large blocks included */
     struct options options;
+    bool is_passive;          /* another malloc comes first: nothing is served (passive.h) */
+    bool has_other_operators; /* the program replaces an operator new or delete, and its C++ library has the rest */
     uint64_t link_keys[MOAT_LINK_KEYS]; /* secret, drawn at the start */
     /* All lists empty, for ever: what a thread without a heap allocates from (heap.h). Here, since it is read-only too. */
     unsigned char empty_heap[MOAT_EMPTY_HEAP_BYTES] MOAT_ALIGNED(MOAT_CACHE_LINE);

@@ -1,5 +1,5 @@
-/* start.c - see start.h. The order matters: options first, since they shape the cage; then randomness, which places it;
- * then the page that the kernel wipes in children, on which guards are probed before anything stands on it.
+/* start.c - see start.h. The order matters: options first, since they shape the cage; then whether there is anything to do
+ * at all; then randomness, which places the cage; then the page that the kernel wipes in children, on which guards are probed before anything stands on it.
  */
 #include "start.h"
 
@@ -10,13 +10,15 @@
 #include "options.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "passive.h"
 #include "random/random.h"
 #include "report.h"
 #include "secure/hooks.h"
 #include "state.h"
 #include "stats.h"
 
-static uint32_t is_started;
+static uint32_t phase;
+enum { START_TO_COME, START_DONE, START_PASSIVE };
 
 /* In a child of fork this reads MARK_WIPED again. NULL where the kernel cannot wipe. */
 static uint32_t *fork_mark;
@@ -31,22 +33,24 @@ static void fill_class_table(void)
         moat_fixed.is.class_of[i] = (uint8_t)class_of_bytes(i * MOAT_ALIGN);
 }
 
-static bool start(void)
+static uint32_t start(void)
 {
     struct options *options = &moat_fixed.is.options;
-    uint32_t *page = os_map(MOAT_OS_PAGE);
-    if (!page)
-        return false;
 
     report_start(2);
     options_default(options);
     options_read(options);
+    if (passive_start())
+        return START_PASSIVE;
+    uint32_t *page = os_map(MOAT_OS_PAGE);
+    if (!page)
+        return START_TO_COME;
     random_start();
     if (random_is_weak())
         stats_add(STAT_RANDOM_WEAK, 1);
     if (!cage_start(options->cage_bytes)) {
         os_unmap(page, MOAT_OS_PAGE);
-        return false;
+        return START_TO_COME;
     }
     fill_class_table();
     hook_make_keys(moat_fixed.is.link_keys);
@@ -61,9 +65,9 @@ static bool start(void)
         stats_add(STAT_FORKS_UNSEEN, 1);
     }
     if (cage_open_tables(1)) /* seals moat_fixed */
-        return true;
+        return START_DONE;
     cage_abandon();
-    return false; /* the page stays: locks look at it by now */
+    return START_TO_COME; /* the page stays: locks look at it by now */
 }
 
 static void say_start(void)
@@ -74,18 +78,21 @@ static void say_start(void)
 
 bool moat_start(void)
 {
-    if (MOAT_LIKELY(atomic_get_acquire(&is_started)))
-        return true;
+    uint32_t seen = atomic_get_acquire(&phase);
+    if (MOAT_LIKELY(seen != START_TO_COME))
+        return seen == START_DONE;
     lock_take(LOCK_INIT);
-    if (!is_started && start()) {
-        state_start(moat_fixed.is.base, moat_fixed.is.cage_bytes);
-        atomic_set_release(&is_started, 1);
-        if (moat_fixed.is.options.verbose)
+    if (phase == START_TO_COME) {
+        uint32_t now = start();
+        if (now == START_DONE)
+            state_start(moat_fixed.is.base, moat_fixed.is.cage_bytes);
+        atomic_set_release(&phase, now);
+        if (now == START_DONE && moat_fixed.is.options.verbose)
             say_start();
     }
-    bool started = is_started;
+    seen = phase;
     lock_drop(LOCK_INIT);
-    return started;
+    return seen == START_DONE;
 }
 
 bool fork_is_new_child(void)
@@ -95,7 +102,7 @@ bool fork_is_new_child(void)
 
 static void settle_child(void)
 {
-    if (!is_started)
+    if (phase != START_DONE)
         return;
     state_forked();
     report_restart();

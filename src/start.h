@@ -4,7 +4,8 @@
 
 #include "base/compiler.h"
 
-/* Starts Moat if nobody has. Answers false when not even the smallest cage can be had; the next call tries again. */
+/* Starts Moat if nobody has. Answers false in a passive process, and when not even the smallest cage can be had; then the
+ * next call tries again. */
 bool moat_start(void);
 /* True in a process that shares nothing with its parent and has not been set right yet: after fork, _Fork, raw clone. */
 bool fork_is_new_child(void);

@@ -68,6 +68,8 @@ struct state moat_shown = {
             [STAT_REUSED_EARLY] = DEGRADED("large addresses reused early"),
             [STAT_BORROWED] = DEGRADED("blocks borrowed for want of addresses"),
             [STAT_OPTIONS_LOWERED] = DEGRADED("options that lower a protection"),
+            [STAT_OTHER_OPERATORS] = DEGRADED("C++ operators of the program's own"),
+            [STAT_PASSIVE] = DEGRADED("passive, another malloc comes first"),
             [STAT_PAGES_OPENED] = WORK("pages opened"),
             [STAT_PAGES_RELEASED] = WORK("pages released"),
             [STAT_PAGES_ABANDONED] = WORK("pages abandoned"),
@@ -93,6 +95,11 @@ void state_start(uintptr_t cage_base, size_t cage_bytes)
     atomic_set(&moat_shown.head.cage_base, cage_base);
     atomic_set(&moat_shown.head.cage_bytes, cage_bytes);
     atomic_set_release(&moat_shown.head.mode, (uint32_t)MOAT_STATE_ACTIVE);
+}
+
+void state_passive(void)
+{
+    atomic_set_release(&moat_shown.head.mode, (uint32_t)MOAT_STATE_PASSIVE);
 }
 
 void state_forked(void)

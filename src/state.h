@@ -34,6 +34,13 @@ MOAT_INLINE bool state_has(enum state_protection protection)
     return (moat_shown.head.protections >> protection & 1) != 0;
 }
 
+MOAT_INLINE bool state_is_passive(void)
+{
+    return moat_shown.head.mode == MOAT_STATE_PASSIVE;
+}
+
+/* Another malloc answers in this process. */
+void state_passive(void);
 /* The heap has started. */
 void state_start(uintptr_t cage_base, size_t cage_bytes);
 /* This process is a settled child. */

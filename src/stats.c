@@ -36,7 +36,8 @@ void stats_print(void)
 
     report_line("stats: profile ", MOAT_PROFILE);
     for (enum state_protection protection = 0; protection < STATE_PROTECTIONS; protection++)
-        report_line(begin(&text, moat_shown.protection[protection].words, " "), state_has(protection) ? "on" : "off");
+        report_line(begin(&text, moat_shown.protection[protection].words, " "),
+                    state_has(protection) && !state_is_passive() ? "on" : "off");
     for (enum stat stat = 0; stat < STAT_COUNT; stat++) {
         if (stats_get(stat) != 0)
             report_number(begin(&text, moat_shown.counter[stat].name, ": "), stats_get(stat));

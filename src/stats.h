@@ -17,6 +17,8 @@ enum stat {
     STAT_REUSED_EARLY,    /* large addresses used again before their rest was over */
     STAT_BORROWED,        /* blocks from another class's pages or a mapping, for want of addresses */
     STAT_OPTIONS_LOWERED, /* options that lowered a protection */
+    STAT_OTHER_OPERATORS, /* the sizes of C++ deletes are not checked: the program replaces these operators */
+    STAT_PASSIVE,         /* another malloc comes first */
     STAT_PAGES_OPENED,
     STAT_PAGES_RELEASED,
     STAT_PAGES_ABANDONED,

@@ -15,8 +15,9 @@ import sys
 
 TLS_LIMIT = 64
 ALLOWED_NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2"}
-# Asked for without a glibc version: by the C start files, and weakly from libstdc++ when the program has it.
-ALLOWED_WEAK = re.compile(r"^(_ITM_(de)?registerTMCloneTable|__gmon_start__|_ZSt\w+|_Unwind_\w+|__cxa_\w+|__gxx_\w+|_ZT[IVS]\w+|_ZNSt\w+)$")
+# Asked for without a glibc version: by the C start files, weakly from libstdc++ when the program has it, and the loader's list
+# of objects, which a static program lacks.
+ALLOWED_WEAK = re.compile(r"^(_r_debug|_ITM_(de)?registerTMCloneTable|__gmon_start__|_ZSt\w+|_Unwind_\w+|__cxa_\w+|__gxx_\w+|_ZT[IVS]\w+|_ZNSt\w+)$")
 SODIUM = re.compile(r"sodium|^crypto_|^randombytes")
 
 
