@@ -8,7 +8,8 @@
  *     alone   every kind of block and of resizing, whole pages emptied, trim, chunks that move to another class
  *     crew    four threads, made before the filter; each frees what another allocated; their heaps begin and end under the
  *             filter, and their last blocks are freed by the first thread
- *     fork    a child by fork checks what it inherits, frees it, and does the part alone
+ *     spin    three threads at the same locks, made before the filter, that wait for each other without a system call
+ *     fork    a child by fork checks what it inherits, resizes some and frees all
  *     raw     the same by a bare clone, which no handler of the C library sees
  *     vfork   a child of vfork frees such a pointer as die does; its parent lives on, with another thread in the heap; then
  *             the same in a child of fork
@@ -29,7 +30,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
-enum { HELD_MAX = 4096, CREW = 4, ROUNDS = 12, PARCELS = 400, LEFT = 40, PHASE_BYTES = 24 << 20 };
+enum { HELD_MAX = 4096, CREW = 4, ROUNDS = 6, PARCELS = 150, LEFT = 40, PHASE_BYTES = 16 << 20 };
 
 /* ---- blocks that are held, with their contents ---- */
 
@@ -170,7 +171,7 @@ static unsigned ended;
 
 static size_t parcel_size(size_t worker, size_t i)
 {
-    return (worker + 1) * 37 + i * 91 % 40000;
+    return (worker + 1) * 37 + i * 191 % 40000;
 }
 
 static void send_parcels(size_t worker)
@@ -232,6 +233,41 @@ static void lead_crew(void)
             free(left_behind[worker][i]);
 }
 
+static bool may_spin;
+static unsigned spun;
+
+static void *spin(void *argument)
+{
+    while (!__atomic_load_n(&may_spin, __ATOMIC_ACQUIRE))
+        sched_yield();
+    for (unsigned i = 0; i < 300; i++) {
+        void *kept[8];
+        for (size_t size = 0; size < SIZES_COUNT(kept); size++)
+            kept[size] = malloc(size * size * size * 9000);
+        for (size_t size = 0; size < SIZES_COUNT(kept); size++)
+            free(kept[size]);
+    }
+    __atomic_add_fetch(&spun, 1, __ATOMIC_RELEASE);
+    for (;;)
+        pause();
+    return argument;
+}
+
+static void start_spinning(void)
+{
+    pthread_t thread;
+    for (unsigned i = 0; i < 3; i++)
+        EXPECT_EQ(pthread_create(&thread, NULL, spin, NULL), 0);
+}
+
+static void await_spinning(void)
+{
+    __atomic_store_n(&may_spin, true, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&spun, __ATOMIC_ACQUIRE) < 3)
+        sched_yield();
+    expect_reached();
+}
+
 static void have_child(bool is_raw)
 {
     take_every_size();
@@ -240,7 +276,9 @@ static void have_child(bool is_raw)
         unsigned long before = expect_failures();
         for (size_t i = 0; i < shelf.count; i += 3)
             give_back(&shelf, i);
-        alone();
+        resize_all();
+        give_all_back(&shelf);
+        EXPECT_EQ(malloc_trim(0), 1);
         filter_process_ends();
         if (is_raw)
             syscall(SYS_exit_group, expect_failures() != before);
@@ -312,6 +350,8 @@ static int do_part(const char *part)
         alone();
     else if (strcmp(part, "crew") == 0)
         lead_crew();
+    else if (strcmp(part, "spin") == 0)
+        await_spinning();
     else if (strcmp(part, "fork") == 0 || strcmp(part, "raw") == 0)
         have_child(part[0] == 'r');
     else if (strcmp(part, "vfork") == 0)
@@ -341,9 +381,12 @@ int main(int argc, char **argv)
         after = argv[2];
         first = 3;
     }
-    for (int i = first; i < argc; i++)
+    for (int i = first; i < argc; i++) {
         if (strcmp(argv[i], "crew") == 0)
             hire_crew();
+        if (strcmp(argv[i], "spin") == 0)
+            start_spinning();
+    }
     filter_watch();
     if (after != NULL && !filter_install(after))
         return 2;
