@@ -28,6 +28,7 @@ enum {
     ADVISE_GUARD_INSTALL = 102,
     ADVISE_GUARD_REMOVE = 103,
     REMAP_DONTUNMAP = 4,
+    OPEN_STEP = 16 << 20,
 };
 
 static const long open_protection = PROT_READ | PROT_WRITE;
@@ -72,9 +73,25 @@ int os_unmap(void *start, size_t bytes)
     return error_of(os_syscall(SYS_munmap, (long)start, (long)bytes, 0, 0, 0, 0));
 }
 
+/* A filter may refuse long ranges only: tor's lets 20 MiB pass. */
+static int open_in_steps(char *start, size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += OPEN_STEP) {
+        size_t step = bytes - done < OPEN_STEP ? bytes - done : OPEN_STEP;
+        int error = protect(start + done, step, open_protection);
+        if (error) {
+            if (done > 0)
+                protect(start, done, PROT_NONE);
+            return error;
+        }
+    }
+    return 0;
+}
+
 int os_open(void *start, size_t bytes)
 {
-    return protect(start, bytes, open_protection);
+    int error = protect(start, bytes, open_protection);
+    return error == 0 || error == ENOMEM || bytes <= OPEN_STEP ? error : open_in_steps(start, bytes);
 }
 
 int os_protect_none(void *start, size_t bytes)
@@ -102,7 +119,7 @@ int os_purge(void *start, size_t bytes)
  * source stays mapped throughout, so that no other thread's mapping can land in a hole. */
 int os_move(void *from, void *to, size_t bytes)
 {
-    int error = protect(to, bytes, open_protection);
+    int error = os_open(to, bytes);
     if (error)
         return error;
     long answer = os_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,

@@ -8,12 +8,14 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
@@ -22,10 +24,13 @@ enum {
     ADVICE_GUARD_INSTALL = 102,
     ADVICE_GUARD_REMOVE = 103,
     PROGRAM_MAX = 512,
+    /* what pthread_create gives clone */
+    THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
+                   CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID,
 };
 
 /* What a rule asks of one argument. */
-enum test { ANY, IS, ABOVE, BESIDE /* bits beside these are set */ };
+enum test { ANY, IS, ABOVE, BESIDE /* bits beside these are set */, NOT_BESIDE };
 
 struct rule {
     long nr;
@@ -67,6 +72,123 @@ static const struct rule eight_and_threads[] = {THE_EIGHT, ALLOW(rt_sigprocmask)
 static const struct rule eight_and_fork[] = {THE_EIGHT, ALLOW(clone), ALLOW(set_robust_list), ALLOW(wait4)};
 static const struct rule eight_and_line[] = {THE_EIGHT, ALLOW(gettid), ALLOW(fstat)};
 
+/* Waiting and waking, as Moat and pthread_join do. */
+#define FUTEXES                                                                             \
+    ALLOW_IF(futex, 1, IS, FUTEX_WAIT_PRIVATE), ALLOW_IF(futex, 1, IS, FUTEX_WAKE_PRIVATE), \
+        ALLOW_IF(futex, 1, IS, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME),           \
+        ALLOW_IF(futex, 1, IS, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME)
+
+/* sshd's child before the login, as its filter is now: what it does not name kills. */
+static const struct rule openssh[] = {
+    REFUSE(fstat, EACCES),
+    REFUSE(open, EACCES),
+    REFUSE(openat, EACCES),
+    REFUSE(newfstatat, EACCES),
+    ALLOW(brk),
+    ALLOW(clock_gettime),
+    ALLOW(close),
+    ALLOW(exit),
+    ALLOW(exit_group),
+    FUTEXES,
+    ALLOW(getpid),
+    ALLOW(getrandom),
+    ALLOW(gettid),
+    ALLOW(gettimeofday),
+    ALLOW_IF(madvise, 2, IS, MADV_NORMAL),
+    ALLOW_IF(madvise, 2, IS, MADV_FREE),
+    ALLOW_IF(madvise, 2, IS, MADV_DONTNEED),
+    ALLOW_IF(madvise, 2, IS, MADV_DONTFORK),
+    ALLOW_IF(madvise, 2, IS, MADV_DONTDUMP),
+    ALLOW_IF(madvise, 2, IS, MADV_WIPEONFORK),
+    REFUSE(madvise, EINVAL),
+    KILL_IF(mmap, 2, BESIDE, PROT_READ | PROT_WRITE),
+    REFUSE_IF(mmap, 3, BESIDE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE, EINVAL),
+    ALLOW(mmap),
+    ALLOW_IF(mprotect, 2, NOT_BESIDE, PROT_READ | PROT_WRITE),
+    ALLOW(mremap),
+    ALLOW(munmap),
+    ALLOW(nanosleep),
+    ALLOW(poll),
+    ALLOW(read),
+    ALLOW(rt_sigprocmask),
+    ALLOW(write),
+    ALLOW(writev),
+};
+
+/* Tor's, as far as a heap meets it: what it does not name is refused. */
+static const struct rule tor[] = {
+    ALLOW(brk),
+    ALLOW(clock_gettime),
+    ALLOW(clone),
+    REFUSE(clone3, ENOSYS),
+    ALLOW(close),
+    ALLOW(exit),
+    ALLOW(exit_group),
+    ALLOW(fstat),
+    FUTEXES,
+    ALLOW(getpid),
+    ALLOW(getrandom),
+    ALLOW(gettid),
+    ALLOW(madvise),
+    ALLOW(mmap),
+    ALLOW_IF(mprotect, 2, IS, PROT_READ),
+    ALLOW_IF(mprotect, 2, IS, PROT_NONE),
+    REFUSE_IF(mprotect, 1, ABOVE, 20 << 20, EPERM),
+    ALLOW_IF(mprotect, 2, IS, PROT_READ | PROT_WRITE),
+    ALLOW_IF(mremap, 3, IS, MREMAP_MAYMOVE),
+    ALLOW(munmap),
+    ALLOW(read),
+    ALLOW(rseq), /* or the C library makes no thread */
+    ALLOW_IF(rt_sigaction, 0, IS, SIGSYS),
+    ALLOW_IF(rt_sigprocmask, 0, IS, SIG_UNBLOCK),
+    ALLOW_IF(rt_sigprocmask, 0, IS, SIG_SETMASK),
+    ALLOW(rt_sigreturn),
+    ALLOW(sched_yield),
+    ALLOW(set_robust_list),
+    ALLOW(wait4),
+    ALLOW(write),
+};
+
+/* A browser's renderer: threads but no processes, few kinds of advice, an unknown flag of a mapping kills. */
+static const struct rule renderer[] = {
+    ALLOW(brk),
+    ALLOW(clock_gettime),
+    ALLOW_IF(clone, 0, IS, THREAD_FLAGS),
+    REFUSE(clone, EPERM),
+    REFUSE(clone3, ENOSYS),
+    ALLOW(close),
+    ALLOW(exit),
+    ALLOW(exit_group),
+    ALLOW(fstat),
+    REFUSE(newfstatat, EPERM),
+    REFUSE(open, EPERM),
+    REFUSE(openat, EPERM),
+    FUTEXES,
+    ALLOW(getpid),
+    ALLOW_IF(getrandom, 2, NOT_BESIDE, GRND_NONBLOCK | GRND_RANDOM),
+    ALLOW(gettid),
+    ALLOW_IF(madvise, 2, IS, MADV_DONTNEED),
+    ALLOW_IF(madvise, 2, IS, MADV_RANDOM),
+    ALLOW_IF(madvise, 2, IS, MADV_REMOVE),
+    ALLOW_IF(madvise, 2, IS, MADV_NORMAL),
+    ALLOW_IF(madvise, 2, IS, MADV_FREE),
+    REFUSE(madvise, EPERM),
+    KILL_IF(mmap, 3, BESIDE,
+            MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE | MAP_FIXED | MAP_DENYWRITE),
+    ALLOW(mmap),
+    ALLOW_IF(mprotect, 2, NOT_BESIDE, PROT_READ | PROT_WRITE | PROT_EXEC),
+    ALLOW(mremap),
+    ALLOW(munmap),
+    ALLOW(read),
+    ALLOW(rseq),
+    ALLOW(rt_sigaction),
+    ALLOW(rt_sigprocmask),
+    ALLOW(rt_sigreturn),
+    ALLOW(sched_yield),
+    REFUSE(set_robust_list, EPERM),
+    ALLOW(write),
+};
+
 #define RULES(list) list, sizeof list / sizeof list[0]
 
 static const struct sandbox {
@@ -79,6 +201,9 @@ static const struct sandbox {
     {"eight+threads", RULES(eight_and_threads), SECCOMP_RET_TRAP},
     {"eight+fork", RULES(eight_and_fork), SECCOMP_RET_TRAP},
     {"eight+line", RULES(eight_and_line), SECCOMP_RET_KILL_PROCESS},
+    {"openssh", RULES(openssh), SECCOMP_RET_KILL_PROCESS},
+    {"tor", RULES(tor), SECCOMP_RET_ERRNO | EPERM},
+    {"renderer", RULES(renderer), SECCOMP_RET_KILL_PROCESS},
 };
 
 /* ---- the program that the kernel runs ---- */
@@ -124,10 +249,11 @@ static void emit_rule(const struct rule *rule)
         emit(BPF_JMP | BPF_JGT | BPF_K, rule->value, 0, 1);
         break;
     case BESIDE:
+    case NOT_BESIDE:
         emit(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->nr, 0, 4);
         emit_load(low);
         emit(BPF_ALU | BPF_AND | BPF_K, ~rule->value, 0, 0);
-        emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+        emit(BPF_JMP | BPF_JEQ | BPF_K, 0, rule->test == BESIDE, rule->test != BESIDE);
         break;
     }
     emit(BPF_RET | BPF_K, rule->action, 0, 0);

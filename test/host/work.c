@@ -8,6 +8,7 @@
  *     alone   every kind of block and of resizing, whole pages emptied, trim, chunks that move to another class
  *     crew    four threads, made before the filter; each frees what another allocated; their heaps begin and end under the
  *             filter, and their last blocks are freed by the first thread
+ *     late    the same with threads that are made under the filter
  *     spin    three threads at the same locks, made before the filter, that wait for each other without a system call
  *     fork    a child by fork checks what it inherits, resizes some and frees all
  *     raw     the same by a bare clone, which no handler of the C library sees
@@ -215,9 +216,11 @@ static void *work_in_crew(void *argument)
 
 static void hire_crew(void)
 {
+    ended = 0;
     pthread_barrier_init(&everybody, NULL, CREW + 1);
     for (size_t i = 0; i < CREW; i++)
-        EXPECT_EQ(pthread_create(&crew[i], NULL, work_in_crew, (void *)(uintptr_t)i), 0);
+        if (!EXPECT_EQ(pthread_create(&crew[i], NULL, work_in_crew, (void *)(uintptr_t)i), 0))
+            _exit(3); /* the others would wait for it for ever */
     pthread_barrier_wait(&everybody);
 }
 
@@ -344,25 +347,49 @@ static void lose_vfork_children(void)
     EXPECT_EQ(child_wait(child), 0);
 }
 
-static int do_part(const char *part)
+static void work_late(void)
 {
-    if (strcmp(part, "alone") == 0)
-        alone();
-    else if (strcmp(part, "crew") == 0)
-        lead_crew();
-    else if (strcmp(part, "spin") == 0)
-        await_spinning();
-    else if (strcmp(part, "fork") == 0 || strcmp(part, "raw") == 0)
-        have_child(part[0] == 'r');
-    else if (strcmp(part, "vfork") == 0)
-        lose_vfork_children();
-    else if (strcmp(part, "die") == 0)
-        free(family_launder(no_block + 16));
-    else {
-        expect_fail("there is no part %s", part);
-        return 2;
-    }
-    return 0;
+    hire_crew();
+    lead_crew();
+}
+
+static void have_forked_child(void)
+{
+    have_child(false);
+}
+
+static void have_raw_child(void)
+{
+    have_child(true);
+}
+
+static void die(void)
+{
+    free(family_launder(no_block + 16));
+}
+
+static const struct part {
+    const char *name;
+    void (*before_filter)(void);
+    void (*work)(void);
+} parts[] = {
+    {"alone", NULL, alone},
+    {"crew", hire_crew, lead_crew},
+    {"late", NULL, work_late},
+    {"spin", start_spinning, await_spinning},
+    {"fork", NULL, have_forked_child},
+    {"raw", NULL, have_raw_child},
+    {"vfork", NULL, lose_vfork_children},
+    {"die", NULL, die},
+};
+
+static const struct part *find_part(const char *name)
+{
+    for (size_t i = 0; i < SIZES_COUNT(parts); i++)
+        if (strcmp(parts[i].name, name) == 0)
+            return &parts[i];
+    expect_say("there is no part %s\n", name);
+    _exit(2);
 }
 
 int main(int argc, char **argv)
@@ -381,18 +408,14 @@ int main(int argc, char **argv)
         after = argv[2];
         first = 3;
     }
-    for (int i = first; i < argc; i++) {
-        if (strcmp(argv[i], "crew") == 0)
-            hire_crew();
-        if (strcmp(argv[i], "spin") == 0)
-            start_spinning();
-    }
+    for (int i = first; i < argc; i++)
+        if (find_part(argv[i])->before_filter != NULL)
+            find_part(argv[i])->before_filter();
     filter_watch();
     if (after != NULL && !filter_install(after))
         return 2;
     for (int i = first; i < argc; i++)
-        if (do_part(argv[i]) != 0)
-            break;
+        find_part(argv[i])->work();
     filter_process_ends();
     return expect_done();
 }

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Programs that put a filter on themselves: sshd's child before the login, tor, a browser's renderer.
+
+    sandboxes.py --library FILE --work PROGRAM
+
+The program does all that the sandbox leaves possible, and only what the filter takes away is counted as lost. A report comes
+through, and the process ends by it.
+"""
+import argparse
+import signal
+
+from host import Host
+
+MISSING, PLACED, MOVES = "guards missing", "guards placed", "chunk moves refused"
+LOSSES = {MISSING, MOVES, "purges refused", "keys without the kernel's generator", "forks that cannot be seen",
+          "read-only page left writable"}
+
+# The parts of work.c, what the hardened build loses, and how a process ends that must not raise SIGABRT.
+SANDBOXES = {
+    # No guard can be placed or taken away by madvise.
+    "openssh": (["alone"], {MISSING, MOVES}, {signal.SIGSYS}),
+    # No mremap to a given address.
+    "tor": (["crew", "alone", "late", "fork"], {MOVES}, {signal.SIGABRT, signal.SIGILL, signal.SIGTRAP}),
+    "renderer": (["crew", "alone", "late"], {MISSING, MOVES}, {signal.SIGABRT, signal.SIGSYS}),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--work", required=True)
+    given = parser.parse_args()
+    host = Host(given.library)
+
+    for name, (parts, losses, ends) in SANDBOXES.items():
+        losses = losses if host.is_secure else set()
+        for options in ("stats=1", "stats=1:cage=1G"):
+            label = "%s, %s" % (name, options)
+            outcome = host.run([given.work, "--after", name, *parts], options=options)
+            host.expect_good(label, outcome, losses | {"pages purged", "large blocks opened"}, LOSSES - losses)
+            host.show(label, outcome, sorted(losses) + ["guards placed", "pages purged", "large blocks opened"])
+        outcome = host.run([given.work, "--after", name, "die"], options="foreign=enforce")
+        host.expect("%s: a report comes through" % name, len(outcome.said) == 1 and
+                    outcome.said[0].startswith("moat: foreign pointer in free(): 0x"), outcome)
+        host.expect("%s: and ends the process" % name, -outcome.status in ends, outcome)
+        host.show("%s, a report" % name, outcome, [])
+    host.done()
+
+
+main()
