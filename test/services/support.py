@@ -1,6 +1,7 @@
 """What every service needs: heaps, processes that surely end, what /proc tells about them, free ports, and logs that are read."""
 import ctypes
 import dataclasses
+import hashlib
 import os
 import pathlib
 import pwd
@@ -19,6 +20,8 @@ QUICK = os.environ.get("MOAT_TEST_QUICK", "0") == "1"
 # What takes longer hangs: each of these waits is for something that takes less than a second, traced some seconds.
 HANG_SECONDS = 60
 LOOK_SECONDS = 0.01
+# From execve to the libraries it takes milliseconds.
+LOAD_SECONDS = 10
 # Below the ports that the kernel gives to outgoing connections, of which the load programs make thousands.
 PORTS = range(20000, 32000)
 # The account of Debian's PostgreSQL package: it has a shell and no rights.
@@ -146,9 +149,9 @@ def run_client(command, environment=None, stdin=b"", user=None, cwd=None):
     return done.stdout
 
 
-def wait_until(predicate, what, process=None):
+def wait_until(predicate, what, process=None, seconds=HANG_SECONDS):
     """Looks until something holds, and fails when the process ends before, or after a time in which everything works or hangs."""
-    end = time.monotonic() + HANG_SECONDS
+    end = time.monotonic() + seconds
     watched = os.pidfd_open(process.pid) if process and process.poll() is None else None
     try:
         while True:
@@ -158,7 +161,7 @@ def wait_until(predicate, what, process=None):
             if process and process.poll() is not None:
                 raise Failure(f"it ended with {describe_status(process.returncode)} before {what}")
             if time.monotonic() > end:
-                raise Failure(f"after {HANG_SECONDS} seconds still not: {what}")
+                raise Failure(f"after {seconds} seconds still not: {what}")
             select.select([watched] if watched is not None else [], [], [], LOOK_SECONDS)
     finally:
         if watched is not None:
@@ -244,32 +247,39 @@ def name_of(pid):
     return read_proc(pid, "cmdline").replace("\0", " ").strip()[:60] or read_proc(pid, "comm").strip()
 
 
+def code_of(pid):
+    """The files of which a process has code mapped; empty when it is about to be gone."""
+    lines = [line.split(None, 5) for line in read_proc(pid, "maps").splitlines()]
+    return {words[5].strip() for words in lines if len(words) == 6 and "x" in words[1]}
+
+
 def demand_heap(pids, heap):
     """The code of Moat's library is mapped in each process when it runs on Moat, and in none when it does not."""
-    if not pids:
-        raise Failure("there is no process to look at")
+    looked_at = 0
     for pid in pids:
-        mapped = {line.split(None, 5)[5].strip() for line in read_proc(pid, "maps").splitlines()
-                  if len(line.split(None, 5)) == 6 and "x" in line.split()[1]}
-        if not is_running(pid):
-            continue
-        if heap.library and str(heap.library) not in mapped:
-            raise Failure(f"{heap.library.name} is not loaded in process {pid} ({name_of(pid)})")
-        strangers = [path for path in mapped if "moat" in os.path.basename(path) and path != str(heap.library)]
+        if heap.library:
+            # A process that has just executed a program has not loaded anything yet.
+            wait_until(lambda: str(heap.library) in code_of(pid) or not code_of(pid) and not is_running(pid),
+                       f"{heap.library.name} is loaded in process {pid} ({name_of(pid)})", seconds=LOAD_SECONDS)
+        code = code_of(pid)
+        looked_at += bool(code)
+        strangers = [path for path in code if "moat" in os.path.basename(path) and path != str(heap.library)]
         if strangers:
             raise Failure(f"{strangers[0]} is loaded in process {pid} ({name_of(pid)}), which is to run on {heap.name}")
+    if looked_at == 0:
+        raise Failure("there is no process to look at")
 
 
-def demand_binding(command, symbol, library, environment):
+def demand_binding(command, symbol, library, environment, user=r"\S*/%s"):
     """The loader's own word on who answers a function of a program: a library that is loaded need not be the one that is called."""
     with tempfile.TemporaryDirectory() as directory:
         environment = {**environment, "LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": directory + "/bindings"}
         subprocess.run([str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, timeout=HANG_SECONDS, check=False)
         text = "".join(path.read_text(errors="replace") for path in pathlib.Path(directory).iterdir())
-    pattern = r"binding file (\S+) \[0\] to \S*/%s\S* \[0\]: normal symbol `%s'" % (re.escape(library), symbol)
     program = os.path.basename(command[0])
-    if not any(os.path.basename(user) == program for user in re.findall(pattern, text)):
+    who = user.replace("%s", re.escape(program))
+    if not re.search(r"binding file %s \[0\] to \S*/%s\S* \[0\]: normal symbol `%s'" % (who, re.escape(library), symbol), text):
         raise Failure(f"{program} does not take its {symbol} from {library}")
 
 
@@ -289,7 +299,7 @@ def memory(pids):
 class Watch:
     """Remembers the largest share of memory that a family of processes had while a load ran. Figures only: no test hangs on it."""
 
-    def __init__(self, pid, seconds=0.25):
+    def __init__(self, pid, seconds=0.5):
         self.pid, self.seconds = pid, seconds
         self.most = {}
         self.done = threading.Event()
@@ -353,3 +363,7 @@ def demand_quiet(logs):
         for line in pathlib.Path(log).read_text(errors="replace").splitlines():
             if SPOKEN.search(line) or CRASHED.search(line):
                 raise Failure(f"{pathlib.Path(log).name} says: {line[:300]}")
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
