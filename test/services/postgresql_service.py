@@ -88,18 +88,18 @@ class Service:
         return round(float(rate[1]))
 
     def answers(self):
-        """Reports by four sessions at once, each with tables of its own."""
-        rows = 4000 if support.QUICK else 20_000
+        """Reports by several sessions at once, each with tables of its own."""
+        rows = 3000 if support.QUICK else 10_000
         report = REPORT.read_text().replace("ROWS", str(rows))
         told = {}
 
         def session(number):
             told[f"session {number}"] = self.sql(f"create schema s{number}; set search_path = s{number};\n{report}\ndrop schema s{number} cascade;")
-        support.run_threads([lambda number=number: session(number) for number in range(2 if support.QUICK else 4)])
+        support.run_threads([lambda number=number: session(number) for number in range(2 if support.QUICK else 3)])
         return told
 
     def load(self):
-        scale = 1 if support.QUICK else 10
+        scale = 1 if support.QUICK else 8
         self.client("pgbench", "-i", "-q", "-s", "2")
         return {"tpcb/s": self.pgbench(20, 10 * scale), "select/s": self.pgbench(40, 50 * scale, "-S"),
                 "prepared/s": self.pgbench(40, 50 * scale, "-S", "-M", "prepared"), "connect/s": self.pgbench(10, 6 * scale, "-S", "-C")}

@@ -34,7 +34,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 # A line with one of these is a fault wherever it stands: Moat speaks only when something is wrong.
 SPOKEN = re.compile(r"\bmoat: |cannot be preloaded|ERROR: ld\.so")
 # How services and the shell write that a process of theirs died. Signals 15, 2 and 3 are ours.
-CRASHED = re.compile(r"(exited on|terminated by|killed by|crashed by|died of) signal:? ?(?!(2|3|15|SIGTERM|SIGINT|SIGQUIT)\b)|core dumped|"
+CRASHED = re.compile(r"(exited on|terminated by|killed by|crashed by|died of) signal(?!:? ?(2|3|15|SIGTERM|SIGINT|SIGQUIT)\b)|core dumped|"
                      r"Segmentation fault|SIGSEGV|SIGABRT|SIGSYS|Aborted|Fatal Python error|FATAL ERROR:|BUG REPORT|PANIC:|"
                      r"double free|corrupted|out of memory|Cannot allocate memory", re.I)
 

@@ -40,6 +40,10 @@ class Calls:
     images: int
     first_foreign: str = ""
 
+    def add(self, other):
+        return Calls(self.moat_start + other.moat_start, self.moat_after + other.moat_after, self.every | other.every, self.after | other.after,
+                     self.images + other.images, self.first_foreign or other.first_foreign)
+
 
 def prefix(strace, output, environment):
     """The command that runs another one under strace; the environment is that one's, and strace itself is not preloaded."""
@@ -114,6 +118,11 @@ def note(seen, image, kind, address, text):
             seen.first_foreign = text[:160]
     elif is_moat:
         seen.moat_start[kind] += 1
+
+
+def describe(seen):
+    calls = ", ".join(f"{kind} {times}" for kind, times in sorted(seen.moat_after.items()))
+    return f"{sum(seen.moat_after.values())} calls of Moat's after start: {calls}"
 
 
 def faults(seen, reference):
