@@ -249,7 +249,8 @@ bool shelf_fill(struct heap *heap, unsigned class)
         return false; /* so there need not even be a magazine */
     make_ready(heap);
     look_after(heap);
-    return hook_stack_room(&heap->shelf, class) == 0 || hook_take_from_depot(&heap->shelf, class) ||
+    /* In a child the stack may be found full, or partly: an array of the depot would be laid over it. */
+    return shelf_is_stocked(heap, class) || hook_take_from_depot(&heap->shelf, class) ||
            take_home_blocks(heap, class) || carve_window(heap, class);
 }
 
