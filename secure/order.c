@@ -56,7 +56,8 @@ void sec_magazine_open(const struct sec_shelf *shelf, unsigned class)
         magazines->offset[class] = (uint16_t)(memory - (uint64_t *)(void *)magazines);
         sec_magazine_of(shelf, class)->places = places;
     }
-    show(shelf, class);
+    if (shelf->desk->draws != 0) /* a wiped desk shows nothing before its stacks are counted (sec_stack_recount) */
+        show(shelf, class);
 }
 
 bool sec_desk_ready(const struct sec_shelf *shelf)
