@@ -191,7 +191,7 @@ void *sec_drain(const struct sec_shelf *shelf, unsigned class)
 
 unsigned sec_kept(const struct sec_shelf *shelf, unsigned class)
 {
-    if (shelf->magazines->offset[class] == 0)
+    if (!shelf->magazines || shelf->magazines->offset[class] == 0) /* a thread without a heap has none */
         return 0;
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     unsigned kept = shelf->desk->count[class] + magazine->depot_arrays * SEC_DEPOT_ARRAY;

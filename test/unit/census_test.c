@@ -110,6 +110,23 @@ static void narrow_figures_are_the_same(void)
     }
 }
 
+/* A thread that has allocated nothing has no lists and no magazines of its own to count. */
+static void *count_without_heap(void *counted)
+{
+    EXPECT(heap_is_empty_heap(moat_self.heap));
+    *(struct mallinfo2 *)counted = moat_mallinfo2();
+    EXPECT(heap_is_empty_heap(moat_self.heap));
+    return NULL;
+}
+
+static void thread_without_heap_counts_too(void)
+{
+    struct mallinfo2 counted, own = moat_mallinfo2();
+    unit_in_thread(count_without_heap, &counted);
+    EXPECT_EQ(counted.arena, own.arena);
+    EXPECT(counted.uordblks >= own.uordblks); /* it takes for live what another thread has at hand */
+}
+
 static void malloc_info_says_the_same(void)
 {
     char text[1024] = "", wanted[64];
@@ -134,6 +151,7 @@ int main(void)
     large_blocks_are_counted();
     other_threads_blocks_are_counted();
     narrow_figures_are_the_same();
+    thread_without_heap_counts_too();
     malloc_info_says_the_same();
     return expect_done();
 }
