@@ -21,20 +21,8 @@ static inline bool chance_is_rate(uint64_t hits, uint64_t draws, double rate)
     return away * away <= 2 * chance_nats * (mean * (1 - rate) + away / 3);
 }
 
-/* Chi-square of `count` bins that should be equally full: the inequality of B. Laurent and P. Massart (2000). Bins that agree
- * too well fail too. */
-static inline double chance_chi_square(const uint64_t *bins, size_t count, uint64_t *draws)
-{
-    double sum = 0;
-    *draws = 0;
-    for (size_t i = 0; i < count; i++)
-        *draws += bins[i];
-    double expected = (double)*draws / (double)count;
-    for (size_t i = 0; i < count; i++)
-        sum += ((double)bins[i] - expected) * ((double)bins[i] - expected) / expected;
-    return sum;
-}
-
+/* Chi-square with so many degrees of freedom: the inequality of B. Laurent and P. Massart (2000). What agrees too well fails
+ * too. */
 static inline bool chance_is_chi_square(double sum, double freedom)
 {
     double away = sum - freedom;
@@ -42,14 +30,28 @@ static inline bool chance_is_chi_square(double sum, double freedom)
     return beyond <= 0 || beyond * beyond <= 4 * chance_nats * freedom;
 }
 
+/* Bins that should have these shares of all draws; NULL for equal ones. */
+static inline bool chance_expect_shares(const uint64_t *bins, const double *shares, size_t count, const char *what)
+{
+    uint64_t draws = 0;
+    double sum = 0, least = 1;
+    for (size_t i = 0; i < count; i++)
+        draws += bins[i];
+    for (size_t i = 0; i < count; i++) {
+        double share = shares ? shares[i] : 1 / (double)count;
+        double expected = share * (double)draws;
+        sum += ((double)bins[i] - expected) * ((double)bins[i] - expected) / expected;
+        least = share < least ? share : least;
+    }
+    bool as_drawn = EXPECT(least * (double)draws >= 5 && chance_is_chi_square(sum, (double)count - 1));
+    if (!as_drawn)
+        expect_say("  %s: chi-square %.1f of %zu bins and %lu draws\n", what, sum, count, (unsigned long)draws);
+    return as_drawn;
+}
+
 static inline bool chance_expect_even(const uint64_t *bins, size_t count, const char *what)
 {
-    uint64_t draws;
-    double sum = chance_chi_square(bins, count, &draws);
-    bool even = EXPECT(draws / count >= 5 && chance_is_chi_square(sum, (double)count - 1));
-    if (!even)
-        expect_say("  %s: chi-square %.1f of %zu bins and %lu draws\n", what, sum, count, (unsigned long)draws);
-    return even;
+    return chance_expect_shares(bins, NULL, count, what);
 }
 
 static inline bool chance_expect_rate(uint64_t hits, uint64_t draws, double rate, const char *what)

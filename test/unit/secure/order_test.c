@@ -1,0 +1,350 @@
+/* The order that magazines bring about, without a heap: the draws, the windows of fresh blocks, and which block comes next.
+ * unit.secure.guess asks the same of the heap as a program sees it, unit.secure.magazine whether blocks get lost.
+ *
+ * The draws are the product's own, from the kernel's randomness, so no run repeats another. The bounds (unit/chance.h) fail a
+ * right build once in some 10^10 runs of all of this.
+ */
+#include "unit/chance.h"
+#include "unit/secure/desk.h"
+#include "unit/unit.h"
+
+#include <string.h>
+
+#if MOAT_SECURE_RANDOM_ORDER
+
+enum { MILLION = 1000000 };
+
+/* ---- draws ---- */
+
+static void places_are_drawn_evenly(unsigned class)
+{
+    static uint64_t place[SEC_PLACES], next[SEC_PLACES][SEC_PLACES], word[SEC_PLACES][SEC_PLACES];
+    const unsigned places = places_of(class);
+    size_t drawn[SEC_DRAWS + 1] = {0};
+
+    memset(place, 0, sizeof place);
+    memset(next, 0, sizeof next);
+    memset(word, 0, sizeof word);
+    begin();
+    for (size_t i = 0; i < MILLION; i++) {
+        struct sec_place found;
+        if (!find_place(class, &found))
+            return;
+        sec_put(&found, block_of(1));
+        sec_take(&own_shelf, class);
+        memmove(drawn + 1, drawn, SEC_DRAWS * sizeof drawn[0]);
+        drawn[0] = found.drawn;
+        place[drawn[0]]++;
+        if (i >= SEC_DRAWS) {
+            next[drawn[1]][drawn[0] % places]++;
+            word[drawn[SEC_DRAWS]][drawn[0] % places]++; /* the same bits of two words */
+        }
+    }
+    chance_expect_even(place, places, "places of the reserve");
+    for (unsigned i = 0; i < places; i++) {
+        chance_expect_even(next[i], places, "a place, given the one before");
+        chance_expect_even(word[i], places, "a place, given the one a word before");
+    }
+}
+
+/* The mark stands above twelve draws of five bits, and every one of them is used. */
+static void words_have_twelve_draws(void)
+{
+    begin();
+    for (size_t word = 0; word < 1000; word++) {
+        uint64_t draws = own_desk.draws;
+        EXPECT_EQ(draws >> (SEC_DRAW_BITS * SEC_DRAWS), 1);
+        for (unsigned i = 0; i < SEC_DRAWS; i++) {
+            struct sec_place place;
+            if (!EXPECT(sec_find_place(&own_shelf, SMALL, &place)))
+                return;
+            EXPECT_EQ(place.drawn, draws >> (SEC_DRAW_BITS * i) & (SEC_PLACES - 1));
+            sec_put(&place, block_of(1));
+            sec_take(&own_shelf, SMALL);
+        }
+        struct sec_place none;
+        EXPECT(own_desk.draws == 1 && !sec_find_place(&own_shelf, SMALL, &none));
+        if (!sec_draw_on(&own_shelf))
+            EXPECT(sec_desk_ready(&own_shelf)); /* the desk was not wiped, so no stack has to be counted */
+    }
+}
+
+static int compare_words(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
+/* So few that two are alike by chance once in 2^31 runs. A wiped desk begins a new stream each time. */
+static void no_word_comes_twice(void)
+{
+    enum { WORDS = 30000, WIPES = 100 };
+    static uint64_t words[WORDS];
+    size_t repeated = 0, kept = 0;
+
+    begin();
+    for (size_t i = 0; i < WORDS; i++) {
+        if (i % (WORDS / WIPES) == 0)
+            sec_desk_wipe(&own_shelf);
+        else
+            own_desk.draws = 1;
+        if (!sec_draw_on(&own_shelf))
+            make_ready();
+        words[i] = own_desk.draws;
+        for (size_t at = own_desk.stream.left; at < sizeof own_desk.stream.draw / sizeof own_desk.stream.draw[0]; at++)
+            kept += own_desk.stream.draw[at] != 0; /* what was handed out is erased */
+    }
+    qsort(words, WORDS, sizeof words[0], compare_words);
+    for (size_t i = 1; i < WORDS; i++)
+        repeated += words[i] == words[i - 1];
+    EXPECT_EQ(repeated, 0);
+    EXPECT_EQ(kept, 0);
+}
+
+static void choices_are_even(void)
+{
+    uint64_t bins[32];
+    EXPECT(sec_choose(0) == 0 && sec_choose(1) == 0);
+    for (unsigned limit = 2; limit <= 32; limit++) {
+        size_t beyond = 0;
+        memset(bins, 0, sizeof bins);
+        for (size_t i = 0; i < MILLION / 32; i++) {
+            unsigned chosen = sec_choose(limit);
+            beyond += chosen >= limit;
+            bins[chosen % limit]++;
+        }
+        EXPECT_EQ(beyond, 0);
+        chance_expect_even(bins, limit, "choices");
+    }
+}
+
+/* ---- shuffles ---- */
+
+/* The number of an order among all orders of `count` things. */
+static size_t rank_of(const size_t *order, size_t count)
+{
+    size_t rank = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t lower = 0;
+        for (size_t j = i + 1; j < count; j++)
+            lower += order[j] < order[i];
+        rank = rank * (count - i) + lower;
+    }
+    return rank;
+}
+
+static void take_all(unsigned class, size_t *order, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *block = sec_take(&own_shelf, class);
+        order[i] = EXPECT(block) ? number_of(block) % SEC_WINDOW : 0;
+    }
+    EXPECT(sec_take(&own_shelf, class) == NULL);
+}
+
+/* Windows as fresh blocks get them, small enough to count every order. */
+static void small_windows_have_all_orders(void)
+{
+    static const unsigned counts[] = {2, 3, SEC_WINDOW_FIRST, 6};
+    static uint64_t orders[720];
+
+    begin();
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        size_t order[6], all = 1;
+        for (unsigned factor = 2; factor <= counts[i]; factor++)
+            all *= factor;
+        memset(orders, 0, sizeof orders);
+        for (size_t draw = 0; draw < MILLION; draw++) {
+            sec_push_shuffled(&own_shelf, SMALL, block_of(0), BYTES, counts[i]);
+            take_all(SMALL, order, counts[i]);
+            orders[rank_of(order, counts[i])]++;
+        }
+        chance_expect_even(orders, all, "orders of a window");
+    }
+}
+
+/* A whole window has 2^44: where each block comes, and where two come, given each other. */
+static void whole_windows_are_even(void)
+{
+    enum { N = SEC_WINDOW };
+    static uint64_t place[N][N], two[N][N], step[N];
+    size_t order[N];
+
+    begin();
+    for (size_t draw = 0; draw < MILLION / 4; draw++) {
+        size_t at[N];
+        sec_push_shuffled(&own_shelf, SMALL, block_of(0), BYTES, N);
+        take_all(SMALL, order, N);
+        for (size_t i = 0; i < N; i++) {
+            place[i][order[i]]++;
+            at[order[i]] = i;
+        }
+        two[order[0]][order[1]]++;
+        step[(at[1] + N - at[0]) % N]++; /* neighbours */
+    }
+    for (size_t i = 0; i < N; i++) {
+        uint64_t others[N - 1];
+        size_t count = 0;
+        chance_expect_even(place[i], N, "blocks at a place of the window");
+        for (size_t j = 0; j < N; j++)
+            if (j != i)
+                others[count++] = two[i][j];
+        EXPECT_EQ(two[i][i], 0);
+        chance_expect_even(others, N - 1, "the second block, given the first");
+    }
+    chance_expect_even(step + 1, N - 1, "the way from a block to its neighbour");
+}
+
+static void window_is_small_at_first(void)
+{
+    begin();
+    EXPECT_EQ(sec_fresh_window(&own_shelf, SMALL), SEC_WINDOW_FIRST);
+    for (size_t i = 0; i < 10; i++) {
+        EXPECT_EQ(sec_fresh_window(&own_shelf, SMALL), SEC_WINDOW);
+        EXPECT_EQ(sec_fresh_window(&own_shelf, BIG), SEC_WINDOW_FIRST);
+    }
+    EXPECT(SEC_WINDOW == 16 && SEC_WINDOW_FIRST == 4); /* what SECURITY.md promises */
+}
+
+/* ---- guesses: which block does the next free evict? ---- */
+
+enum { BLOCKS = 256, RULES = 5 };
+static const char *const rules[RULES] = {"the newest, in the place that was drawn last", "the oldest",
+                                         "the one evicted most often", "any", "the neighbour of the last one"};
+
+struct past {
+    size_t freed_at[BLOCKS]; /* 0: not in the reserve */
+    size_t evicted[BLOCKS];
+    size_t last; /* block that was evicted */
+};
+
+static bool is_kept(const struct past *past, size_t number)
+{
+    return number < BLOCKS && past->freed_at[number] != 0;
+}
+
+/* The blocks that somebody who knows all before would guess; BLOCKS for none. */
+static void guess(const struct past *past, size_t guesses[RULES])
+{
+    for (size_t rule = 0; rule < RULES; rule++)
+        guesses[rule] = BLOCKS;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (!is_kept(past, i))
+            continue;
+        if (!is_kept(past, guesses[0]) || past->freed_at[i] > past->freed_at[guesses[0]])
+            guesses[0] = i;
+        if (!is_kept(past, guesses[1]) || past->freed_at[i] < past->freed_at[guesses[1]])
+            guesses[1] = i;
+        if (!is_kept(past, guesses[2]) || past->evicted[i] > past->evicted[guesses[2]])
+            guesses[2] = i;
+    }
+    for (size_t i = 0; i < BLOCKS && !is_kept(past, guesses[3]); i++)
+        guesses[3] = (past->last * 7 + i) % BLOCKS;
+    guesses[4] = is_kept(past, past->last + 1) ? past->last + 1 : past->last - 1;
+}
+
+static void next_block_is_not_guessed(struct rng *rng, unsigned class)
+{
+    static struct past past;
+    uint64_t right[RULES] = {0}, guessed[RULES] = {0};
+    size_t guesses[RULES], wrong = 0;
+
+    memset(&past, 0, sizeof past);
+    begin();
+    fill_reserve(class);
+    for (size_t i = 0; i < places_of(class); i++)
+        past.freed_at[i] = i + 1;
+    for (size_t i = 0; i < MILLION / 4 && wrong == 0; i++) {
+        size_t freed;
+        do {
+            freed = rng_below(rng, BLOCKS);
+        } while (is_kept(&past, freed));
+        guess(&past, guesses);
+        void *block = exchange(class, block_of(freed));
+        size_t evicted = block ? number_of(block) : BLOCKS;
+        wrong += !is_kept(&past, evicted); /* one that was freed and is not in use */
+        for (size_t rule = 0; rule < RULES; rule++) {
+            guessed[rule] += is_kept(&past, guesses[rule]);
+            right[rule] += is_kept(&past, guesses[rule]) && guesses[rule] == evicted;
+        }
+        past.freed_at[evicted % BLOCKS] = 0;
+        past.freed_at[freed] = BLOCKS + i;
+        past.evicted[evicted % BLOCKS]++;
+        past.last = evicted;
+    }
+    EXPECT_EQ(wrong, 0);
+    for (size_t rule = 0; rule < RULES; rule++)
+        if (!chance_expect_rate(right[rule], guessed[rule], 1.0 / places_of(class), rules[rule]))
+            expect_say("  of class %u\n", class);
+}
+
+/* A freed block comes back at each later free with the same chance: after 22 of them in the middle for 32 places, 11 for 16. */
+static void freed_blocks_wait_as_designed(unsigned class)
+{
+    static uint64_t waits[5 * SEC_PLACES + 1];
+    static size_t freed_at[SEC_PLACES + 1];
+    double shares[5 * SEC_PLACES + 1], left = 1;
+    const double chance = 1.0 / places_of(class);
+    const size_t longest = 5 * places_of(class);
+    size_t middle = 0, number = places_of(class);
+    uint64_t draws = 0, half = 0;
+
+    memset(waits, 0, sizeof waits);
+    memset(freed_at, 0, sizeof freed_at);
+    begin();
+    fill_reserve(class);
+    for (size_t i = 1; i <= MILLION; i++) {
+        void *block = exchange(class, block_of(number));
+        freed_at[number] = i;
+        number = EXPECT(block) ? number_of(block) : number;
+        size_t wait = i - freed_at[number];
+        if (freed_at[number] != 0 && i > 20 * longest) {
+            waits[wait <= longest ? wait - 1 : longest]++;
+            draws++;
+        }
+    }
+    for (size_t i = 0; i < longest; i++) {
+        shares[i] = left * chance;
+        left -= shares[i];
+    }
+    shares[longest] = left;
+    chance_expect_shares(waits, shares, longest + 1, "frees until a block came back");
+    while (half < draws / 2)
+        half += waits[middle++];
+    EXPECT(class < MOAT_BIG_CLASS ? middle >= 21 && middle <= 23 : middle >= 10 && middle <= 12);
+    expect_say("class %u: half of all blocks are back after %zu frees\n", class, middle);
+}
+
+int main(void)
+{
+    struct rng rng = rng_stream(rng_seed(), 0);
+    places_are_drawn_evenly(SMALL);
+    places_are_drawn_evenly(BIG);
+    words_have_twelve_draws();
+    no_word_comes_twice();
+    choices_are_even();
+    small_windows_have_all_orders();
+    whole_windows_are_even();
+    window_is_small_at_first();
+    next_block_is_not_guessed(&rng, SMALL);
+    next_block_is_not_guessed(&rng, BIG);
+    freed_blocks_wait_as_designed(SMALL);
+    freed_blocks_wait_as_designed(BIG);
+    return expect_done();
+}
+
+#else
+
+/* Without the protection nothing is drawn, and the first of all is chosen. */
+int main(void)
+{
+    struct sec_shelf shelf = {};
+    struct sec_place place;
+    unit_skip("draws, shuffles and guesses", "built without SECURE_RANDOM_ORDER");
+    EXPECT(sec_choose(1000) == 0 && sec_fresh_window(&shelf, 1) == 0 && !sec_draw_on(&shelf));
+    EXPECT(sec_find_place(&shelf, 1, &place)); /* a free never waits for a draw */
+    EXPECT(sec_take(&shelf, 1) == NULL && !sec_is_stocked(&shelf, 1) && sec_kept(&shelf, 1) == 0);
+    return expect_done();
+}
+
+#endif
