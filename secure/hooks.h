@@ -230,6 +230,12 @@ MOAT_INLINE unsigned hook_choose(unsigned limit)
     return sec_choose(limit);
 }
 
+/* Which of `count` freed medium blocks of `bytes` (1 or more, newest first) is used again; `count` or more for none yet. */
+MOAT_INLINE unsigned hook_choose_rested(unsigned count, size_t bytes)
+{
+    return sec_choose_rested(count, bytes);
+}
+
 /* In its page -> in a magazine, and back. */
 MOAT_INLINE bool hook_shelved(const void *block)
 {

@@ -58,6 +58,12 @@ MOAT_INLINE unsigned sec_link_slot(const void *block)
     return ((unsigned)(uintptr_t)block & (MOAT_SLICE - 1)) / MOAT_ALIGN + 1;
 }
 
+/* Folded, since of a plain product three masks of a square give the fourth. */
+MOAT_INLINE uint64_t sec_link_mask(const uint64_t *keys, uint64_t place)
+{
+    return sec_link_fold(place ^ keys[2], keys[4]) >> 24 & ((1u << SEC_SLOT_BITS) - 1);
+}
+
 /* `next` is a slot or 0. Answers the word that `block` has to hold. */
 MOAT_INLINE uint64_t sec_link_encode(const uint64_t *keys, const void *block, unsigned next, uint32_t epoch,
                                      enum sec_list list)
@@ -67,7 +73,7 @@ MOAT_INLINE uint64_t sec_link_encode(const uint64_t *keys, const void *block, un
                      (uint64_t)list << (2 * SEC_SLOT_BITS + SEC_EPOCH_BITS);
     uint64_t t = sec_link_fold((place | (uint64_t)next << SEC_SLOT_BITS) ^ page, keys[0]);
     uint64_t tag = sec_link_fold(t ^ keys[1], (t << 32 | t >> 32) + keys[2]);
-    uint64_t mask = ((place ^ page) * keys[4]) >> (64 - SEC_SLOT_BITS);
+    uint64_t mask = sec_link_mask(keys, place ^ page);
     return tag << SEC_TAG_SHIFT | (next ^ mask);
 }
 
@@ -78,7 +84,7 @@ MOAT_INLINE bool sec_link_decode(const uint64_t *keys, const void *block, uint64
     uint64_t page = ((uint64_t)(uintptr_t)block >> MOAT_SLICE_BITS) * keys[3];
     uint64_t place = sec_link_slot(block) | (uint64_t)epoch << (2 * SEC_SLOT_BITS) |
                      (uint64_t)list << (2 * SEC_SLOT_BITS + SEC_EPOCH_BITS);
-    uint64_t mask = ((place ^ page) * keys[4]) >> (64 - SEC_SLOT_BITS);
+    uint64_t mask = sec_link_mask(keys, place ^ page);
     *next = (unsigned)((word ^ mask) & ((1u << SEC_TAG_SHIFT) - 1));
     return *next <= SEC_SLOTS && word == sec_link_encode(keys, block, *next, epoch, list);
 }

@@ -28,7 +28,7 @@ static void shuffle(struct sec_desk *desk, void **entries, unsigned count)
     }
 }
 
-/* A stack whose order a parent knows. */
+/* Blocks whose order a parent knows. */
 static void shuffle_stack(struct sec_desk *desk, void **stack, unsigned count)
 {
     for (unsigned left = count; left > 1; left--) {
@@ -78,6 +78,7 @@ void sec_stack_recount(const struct sec_shelf *shelf, unsigned class)
     while (count < magazine->places && magazine->stack[count])
         count++;
     shuffle_stack(shelf->desk, magazine->stack, count);
+    shuffle_stack(shelf->desk, magazine->depot, magazine->depot_arrays * SEC_DEPOT_ARRAY);
     show(shelf, class);
     shelf->desk->count[class] = (uint16_t)count;
 }

@@ -46,6 +46,8 @@ enum {
     SEC_DEPOT_HOLDS = 32 << 10, /* and so many bytes of blocks: each may keep a whole page from going back */
     SEC_DEPOT_BYTES = SEC_DEPOT_ARRAYS * SEC_DEPOT_ARRAY * 8,
     SEC_SPILL_MOST = SEC_PLACES / 2,
+    SEC_REST_BLOCKS = 4,        /* so many medium blocks of a size rest before one is used again, */
+    SEC_REST_BYTES = 128 << 10, /* half as many above this size */
 };
 
 struct sec_desk {
@@ -239,6 +241,13 @@ MOAT_INLINE unsigned sec_choose(unsigned limit)
     return limit < 2 ? 0 : (unsigned)random_below(limit);
 }
 
+/* Of `count` freed blocks of `bytes`, newest first, which one to use again: never the newest, and none while few rest. */
+MOAT_INLINE unsigned sec_choose_rested(unsigned count, size_t bytes)
+{
+    unsigned fewest = bytes <= SEC_REST_BYTES ? SEC_REST_BLOCKS : SEC_REST_BLOCKS / 2;
+    return count < fewest ? UINT32_MAX : 1 + sec_choose(count - 1);
+}
+
 #define SEC_SHELF_AT(memory)                \
     {                                       \
         (struct sec_desk *)(void *)(memory) \
@@ -410,6 +419,12 @@ MOAT_INLINE uint32_t *sec_scan_of(const struct sec_shelf *shelf, unsigned class)
 MOAT_INLINE unsigned sec_choose(unsigned limit)
 {
     (void)limit;
+    return 0;
+}
+
+MOAT_INLINE unsigned sec_choose_rested(unsigned count, size_t bytes)
+{
+    (void)count, (void)bytes;
     return 0;
 }
 

@@ -12,17 +12,32 @@
 #include "slices.h"
 #include "stats.h"
 
-enum { KEEP_BYTES = 2 << 20, KEEP_LARGEST = 512 << 10 };
+enum { KEEP_BYTES = 2 << 20, KEEP_LARGEST = 512 << 10, CHOICE = 8 };
 
 static uint32_t slices_of_class(unsigned class)
 {
     return (uint32_t)(round_up(class_bytes(class) + HOOK_GUARD_BYTES, MOAT_SLICE) >> MOAT_SLICE_BITS);
 }
 
+/* The link to the kept block that is used next; NULL if none is. */
+static uint32_t *choose_kept(uint32_t *link)
+{
+    unsigned count = 0;
+
+    for (uint32_t slice = *link; slice != 0 && count < CHOICE; slice = record_of_slice(slice)->queue_next)
+        count++;
+    unsigned chosen = count == 0 ? 0 : hook_choose_rested(count, record_of_slice(*link)->block_bytes);
+    if (chosen >= count)
+        return NULL;
+    for (; chosen > 0; chosen--)
+        link = &record_of_slice(*link)->queue_next;
+    return link;
+}
+
 static struct record *take(struct heap *heap, unsigned class)
 {
-    uint32_t *kept = &heap->medium[class - MOAT_SMALL_CLASSES];
-    if (*kept) {
+    uint32_t *kept = choose_kept(&heap->medium[class - MOAT_SMALL_CLASSES]);
+    if (kept) {
         struct record *page = record_of_slice(*kept);
         *kept = page->queue_next;
         heap->medium_bytes -= page->block_bytes;

@@ -238,8 +238,10 @@ static size_t block_part(const struct record *page)
 static void purge(struct pool *pool, struct record *page)
 {
     list_remove(&pool->dirty, page);
-    if (hook_purge(page_start(page), block_part(page)) || os_purge(page_start(page), block_part(page)) == 0) {
-        page->contents = CONTENTS_PURGED;
+    bool faults = hook_purge(page_start(page), block_part(page));
+    if (faults || os_purge(page_start(page), block_part(page)) == 0) {
+        /* Where it was to fault and does not, a dangling pointer may have written there: it is not known to read zero. */
+        page->contents = faults || HOOK_GUARD_BYTES == 0 ? CONTENTS_PURGED : CONTENTS_KEPT;
         stats_add(STAT_PAGES_PURGED, 1);
     } else {
         page->contents = CONTENTS_KEPT;
@@ -265,9 +267,24 @@ static struct record *chunk_of(struct record *page)
     return record_of_slice(slice_of_record(page) & ~(uint32_t)(MOAT_CHUNK_SLICES - 1));
 }
 
-/* Of the newest pages, which are hot, or of the oldest, which have rested longest. */
-static struct record *choose_page(const struct page_list *list, bool from_newest)
+/* NULL while too few rest. */
+static struct record *choose_medium(const struct page_list *list, unsigned class, bool from_newest)
 {
+    unsigned count = (unsigned)min_size(list->count, 2 * CHOICE);
+    unsigned skip = hook_choose_rested(count, class_bytes(class));
+    if (skip >= count)
+        return NULL;
+    struct record *page = record_of_slice(from_newest ? list->newest : list->oldest);
+    for (; skip > 0; skip--)
+        page = record_of_slice(from_newest ? page->queue_next : page->queue_previous);
+    return page;
+}
+
+/* Of the newest pages, which are hot, or of the oldest, which have rested longest. */
+static struct record *choose_page(const struct page_list *list, unsigned class, bool from_newest)
+{
+    if (class >= MOAT_SMALL_CLASSES)
+        return choose_medium(list, class, from_newest);
     struct record *page = record_of_slice(from_newest ? list->newest : list->oldest);
     for (unsigned skip = hook_choose((unsigned)min_size(list->count, CHOICE)); skip > 0; skip--)
         page = record_of_slice(from_newest ? page->queue_next : page->queue_previous);
@@ -283,12 +300,16 @@ struct record *slices_take(unsigned class, uint32_t slices)
     bool is_fresh = false;
     struct page_list *list = pool->dirty.newest ? &pool->dirty : &pool->clean;
     if (list->count > 0) {
-        page = choose_page(list, list == &pool->dirty);
-        list_remove(list, page);
-    } else {
-        page = take_fresh(class, (unsigned)(pool - frontier.pool), slices);
-        is_fresh = true;
+        page = choose_page(list, class, list == &pool->dirty);
     }
+    if (!page) {
+        page = take_fresh(class, (unsigned)(pool - frontier.pool), slices);
+        is_fresh = page != NULL;
+    }
+    if (!page && list->count > 0) /* no address is left: one that should have rested */
+        page = record_of_slice(list->oldest);
+    if (page && !is_fresh)
+        list_remove(list, page);
     if (page && !make_usable(page)) {
         list_push(&pool->clean, page);
         page = NULL;

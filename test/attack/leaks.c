@@ -348,7 +348,7 @@ const struct attack_case attacks_leaks[] = {
     {"leaks.after_a_threads_end", after_a_threads_end, SIZES_SMALL, NEEDS_LINKS, 0},
     {"leaks.slots", slots, SIZES_SMALL, NEEDS_LINKS, 0},
     {"leaks.distances", distances, SIZES_SMALL, NEEDS_LINKS, 0},
-    {"leaks.masks", masks, SIZES_SMALL, NEEDS_LINKS, CASE_OPEN},
+    {"leaks.masks", masks, SIZES_SMALL, NEEDS_LINKS, 0},
     {"leaks.same_twice", same_twice, SIZES_SMALL, NEEDS_LINKS, 0},
     {"leaks.next_by_its_link", next_by_its_link, SIZES_SMALL, NEEDS_LINKS | NEEDS_ORDER, 0},
     {"leaks.next_fresh_by_distance", next_fresh_by_distance, SIZES_SMALL, NEEDS_ORDER, 0},

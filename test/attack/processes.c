@@ -205,8 +205,8 @@ const struct attack_case attacks_processes[] = {
     {"processes.child_frees_the_parents_twice", child_frees_the_parents_twice, SIZES_SMALL, NEEDS_STATES, 0},
     {"processes.of_a_vanished_thread", of_a_vanished_thread, SIZES_SMALL, NEEDS_STATES, CASE_UNCOUNTED},
     {"processes.on_a_waiting_list", on_a_waiting_list, SIZES_SMALL, NEEDS_STATES, CASE_PLAIN_LOSES},
-    {"processes.child_tells_of_the_parent", child_tells_of_the_parent, SIZES_SMALL, NEEDS_ORDER, CASE_OPEN},
-    {"processes.child_tells_of_its_sibling", child_tells_of_its_sibling, SIZES_SMALL, NEEDS_ORDER, CASE_OPEN},
+    {"processes.child_tells_of_the_parent", child_tells_of_the_parent, SIZES_SMALL, NEEDS_ORDER, 0},
+    {"processes.child_tells_of_its_sibling", child_tells_of_its_sibling, SIZES_SMALL, NEEDS_ORDER, 0},
     {"processes.child_tells_of_fresh_blocks", child_tells_of_fresh_blocks, SIZES_SMALL, NEEDS_ORDER, 0},
     {0},
 };

@@ -125,16 +125,29 @@ static void shrinking_block_stays_until_half(void)
     moat_free(moved);
 }
 
-/* The thread that freed a block has it back for its next request of the class. */
+/* Takes and frees blocks until one lies in the page; answers how often it had to, most of `rounds`. With random order some
+ * rest before one is used again. */
+static unsigned rounds_until_back(const struct record *page, size_t bytes, unsigned most)
+{
+    for (unsigned round = 1; round <= most; round++) {
+        void *block = moat_malloc(bytes);
+        bool is_back = unit_page_of(block) == page;
+        moat_free(block);
+        if (is_back)
+            return round;
+    }
+    return most + 1;
+}
+
+/* The thread that freed a block has it back for its next request of the class; with random order for a later one. */
 static void freed_block_serves_the_next_request(void)
 {
     for (size_t bytes = 20000; bytes <= 400000; bytes *= 2) {
         void *block = moat_malloc(bytes);
         const struct record *page = unit_page_of(block);
         moat_free(block);
-        block = moat_malloc(bytes - 8);
-        EXPECT(unit_page_of(block) == page);
-        moat_free(block);
+        unsigned rounds = rounds_until_back(page, bytes - 8, 1000);
+        EXPECT(HOOK_HAS_MAGAZINES ? rounds > 1 && rounds <= 1000 : rounds == 1);
     }
 }
 
@@ -151,7 +164,7 @@ static void block_freed_by_an_ended_thread_comes_back(void)
     const struct record *page = unit_page_of(block);
     unit_in_thread(free_in_thread, block);
     EXPECT_EQ(page->is_handed_out, 0);
-    EXPECT(unit_page_of(moat_malloc(123456)) == page);
+    EXPECT(rounds_until_back(page, 123456, 1000) <= (HOOK_HAS_MAGAZINES ? 1000 : 1));
 }
 
 static void thread_keeps_a_bounded_amount(void)
