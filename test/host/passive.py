@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Beside a program's own malloc Moat is passive: the program behaves as without it.
 
-    passive.py --library FILE --fixtures FOLDER --work PROGRAM
+    passive.py --library FILE --fixtures FOLDER --work PROGRAM --command MOAT
 
 Each program is run without the library and with it; what it prints must be the same, so a block that came from one heap and
-went to another ends it. Passive is said in one line with verbose=1 and in the figures at exit, and nowhere else. Programs
+went to another ends it. Passive is said in one line with verbose=1, in the figures at exit and by `moat status`. Programs
 without a malloc of their own are not passive. One that replaces two C++ operators is not either: its other forms of them are
 the C++ library's, which call those two; malloc is Moat's.
 """
 import argparse
+import json
 import os
+import subprocess
 
 from host import Host
 
@@ -37,11 +39,23 @@ def expect_passive(host, name, run, said):
     host.show(name, counted, [PASSIVE])
 
 
+def expect_shown(host, command, heap):
+    """`moat status` tells it of a process that runs."""
+    environment = dict(os.environ, LD_PRELOAD=heap + ":" + host.library)
+    with subprocess.Popen(["/bin/bash", "-c", "echo here; read word"], env=environment, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        outcome = host.run([command, "status", "--json", str(process.pid)], preload=False)
+        process.stdin.close()
+    host.expect("moat status calls it passive", outcome.status == 0 and json.loads(outcome.out)["mode"] == "passive", outcome)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--library", required=True)
     parser.add_argument("--fixtures", required=True)
     parser.add_argument("--work", required=True)
+    parser.add_argument("--command", required=True)
     given = parser.parse_args()
     host = Host(given.library)
 
@@ -65,6 +79,7 @@ def main():
     expect_passive(host, "another preloaded malloc in front",
                    lambda options: host.run(["/bin/bash", "-c", GROW], options=options,
                                             preload=heap if options is None else heap + ":" + given.library), heap)
+    expect_shown(host, given.command, heap)
     outcome = host.run([given.work, "alone"], preload=given.library + ":" + heap)
     host.expect_good("another preloaded malloc behind", outcome, ["pages opened"], [PASSIVE])
     host.show("another preloaded malloc behind", outcome, ["pages opened", PASSIVE])
