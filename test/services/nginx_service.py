@@ -114,7 +114,8 @@ class Service:
         requests += [Request(path) for path in ("/list/", "/parts/page.html", "/parts/text6.txt", "/moved", "/absent", "/said?word=hello",
                                                 "/said?word=above", "/rewritten/hello-1", "/proxy/proxy/proxy/proxy/text5.txt")]
         requests += [Request("/said?word=long", headers={"X-Long": "l" * size}) for size in (15, 1500, 15_000)]
-        requests += [Request("/text4.txt?head", "HEAD"), Request("/said?word=a", "POST", body=b"b" * 200_000), Request("/text4.txt?put", "PUT", body=b"b")]
+        requests += [Request("/text4.txt?head", "HEAD"), Request("/said?word=a", "POST", body=b"b" * 200_000)]
+        requests += [Request("/text4.txt?put", "PUT", body=b"b")]
         return requests
 
     def uploads(self, sizes=(0, 10, 4000, 30_000, 1_000_000)):
@@ -143,15 +144,18 @@ class Service:
         seconds = 1 if support.QUICK else 3
         return {"small/s": web.wrk(self.port, "/text3.txt", seconds), "proxied/s": web.wrk(self.port, "/proxy/parts/page.html", seconds)}
 
+    def renew(self):
+        old = self.workers()
+        os.kill(self.pid, signal.SIGHUP)
+        support.wait_until(lambda: not old & set(support.family(self.pid)) and len(self.workers()) == WORKERS, "the workers are new ones",
+                           self.process)
+
     def reload(self):
         """New workers with another configuration, several times, while clients ask; the old ones end when they are done."""
         with web.Asking(self.port, [Request("/proxy/text4.txt"), Request("/parts/page.html")]):
             for level in (9, 1, 6):
                 self.configure(level)
-                old = self.workers()
-                os.kill(self.pid, signal.SIGHUP)
-                support.wait_until(lambda: not old & set(support.family(self.pid)) and len(self.workers()) == WORKERS,
-                                   "the workers are new ones", self.process)
+                self.renew()
         return self.answers()
 
     def restart(self):
@@ -164,9 +168,7 @@ class Service:
         web.ask_all(self.port, self.requests(), 2)
         web.ask_all(self.secret, self.requests()[:8], 2, is_secret=True)
         self.uploads()
-        old = self.workers()
-        os.kill(self.pid, signal.SIGHUP)
-        support.wait_until(lambda: not old & set(support.family(self.pid)) and len(self.workers()) == WORKERS, "the workers are new ones", self.process)
+        self.renew()
         web.ask_all(self.port, self.requests()[:8], 2)
 
     def stop(self):
