@@ -23,12 +23,16 @@
 #include <errno.h>
 #include <string.h>
 
-enum { BORROW_CLASSES = 16 };
+enum {
+    BORROW_CLASSES = 16,
+    FOREIGN_LINES = 100, /* foreign pointers that are ignored with a line each; from then on each doubling has one */
+};
 
 enum place { PLACE_OUTSIDE, PLACE_SMALL, PLACE_MEDIUM };
 
-/* The C library's own, for foreign=pass; weak, since asking for it would draw its malloc into a static program. */
+/* The C library's own, for foreign=pass; weak, since asking for them would draw its malloc into a static program. */
 __attribute__((weak)) void __libc_free(void *block);
+__attribute__((weak)) void *__libc_realloc(void *block, size_t bytes);
 
 static void *no_memory(void)
 {
@@ -165,8 +169,19 @@ static void meet_foreign(const void *block, const char *function)
 {
     if (moat_fixed.is.options.foreign == FOREIGN_ENFORCE)
         moat_die(KIND_FOREIGN_POINTER, function, block, DETAIL_UNKNOWN, 0);
-    report_ignored(function, block);
     stats_add(STAT_FOREIGN_IGNORED, 1);
+    uint64_t count = stats_get(STAT_FOREIGN_IGNORED);
+    if (count <= FOREIGN_LINES || is_power_of_two(count))
+        report_ignored(function, block);
+}
+
+/* A pointer that is none of Moat's: true, and counted, if it is to be the C library's. */
+static bool is_passed_on(void)
+{
+    if (moat_fixed.is.options.foreign != FOREIGN_PASS || !__libc_free || !__libc_realloc)
+        return false;
+    stats_add(STAT_FOREIGN_PASSED, 1);
+    return true;
 }
 
 /* The fast path refused a block of the thread's own: it is not live, or there was no room for it. */
@@ -206,44 +221,53 @@ void blocks_free(void *block, const char *function)
     }
     if (large_free(block, function))
         return;
-    if (moat_fixed.is.options.foreign == FOREIGN_PASS && __libc_free)
+    if (is_passed_on())
         __libc_free(block);
     else
         meet_foreign(block, function);
 }
 
-size_t blocks_usable(const void *block, const char *function)
+/* False for a foreign pointer. */
+static bool find_usable(const void *block, const char *function, size_t *usable)
 {
     struct record *page;
-    size_t usable;
 
-    if (!block)
-        return 0;
     switch (locate(block, &page, function)) {
     case PLACE_SMALL:
         if (!hook_is_live(block))
             die_not_live(page, block, function);
-        return page->block_bytes;
+        *usable = page->block_bytes;
+        return true;
     case PLACE_MEDIUM:
-        return medium_usable(page, block, function);
+        *usable = medium_usable(page, block, function);
+        return true;
     case PLACE_OUTSIDE:
         break;
     }
+    return large_usable(block, function, usable);
+}
+
+size_t blocks_usable(const void *block, const char *function)
+{
+    size_t usable = 0;
+
     if (passive_is_on())
-        return passive_usable(block);
-    if (large_usable(block, function, &usable))
-        return usable;
-    meet_foreign(block, function);
-    return 0;
+        return block ? passive_usable(block) : 0;
+    if (block && !find_usable(block, function, &usable))
+        meet_foreign(block, function);
+    return usable;
 }
 
 void blocks_check_sized(const void *block, size_t alignment, size_t bytes, const char *function)
 {
+    size_t usable;
     if (!HOOK_IS_EXACT || !block || passive_is_on())
         return;
-    size_t usable = blocks_usable(block, function);
-    if (usable == 0)
-        return;
+    if (!find_usable(block, function, &usable)) {
+        if (moat_fixed.is.options.foreign == FOREIGN_ENFORCE)
+            meet_foreign(block, function);
+        return; /* the free that follows meets it, once */
+    }
     struct record *page;
     enum detail detail = locate(block, &page, function) == PLACE_SMALL ? DETAIL_CLASS : DETAIL_BYTES;
     if (((uintptr_t)block & (alignment - 1)) != 0 || !is_power_of_two(alignment))
@@ -282,6 +306,8 @@ void *blocks_realloc(void *block, size_t bytes, const char *function)
         if (passive_is_on())
             return passive_realloc(block, bytes);
         if (!large_usable(block, function, &usable)) {
+            if (is_passed_on())
+                return __libc_realloc(block, bytes);
             meet_foreign(block, function);
             return no_memory();
         }

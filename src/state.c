@@ -62,6 +62,7 @@ struct state moat_shown = {
             [STAT_RANDOM_WEAK] = DEGRADED("keys without the kernel's generator"),
             [STAT_PURGES_REFUSED] = DEGRADED("purges refused"),
             [STAT_FOREIGN_IGNORED] = DEGRADED("foreign pointers ignored"),
+            [STAT_FOREIGN_PASSED] = DEGRADED("foreign pointers passed on"),
             [STAT_FREED_INTO_LOST] = TROUBLE("frees into pages lost at a fork"),
             [STAT_FORKS_UNSEEN] = DEGRADED("forks that cannot be seen"),
             [STAT_ENDS_UNSEEN] = TROUBLE("threads whose end cannot be seen"),

@@ -11,6 +11,7 @@ enum stat {
     STAT_RANDOM_WEAK,     /* keys made without the kernel's generator */
     STAT_PURGES_REFUSED,  /* ranges whose memory could not be given back */
     STAT_FOREIGN_IGNORED, /* foreign pointers left alone */
+    STAT_FOREIGN_PASSED,  /* foreign pointers handed to the C library */
     STAT_FREED_INTO_LOST, /* frees into pages whose thread a fork left behind */
     STAT_FORKS_UNSEEN,    /* children of _Fork and clone are not recognised: the kernel wipes nothing */
     STAT_ENDS_UNSEEN,     /* threads whose end will not be noticed: their pages stay theirs */
