@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the model target into fuzz/corpus/model.
+"""Writes the seeds of every target into fuzz/corpus and its dictionary into fuzz/dict.
 
-The same files come out each time. Each is a small program in the records of engine/input.h that visits one kind of edge: class edges,
-OS pages, thresholds, alignments, every function, pages that fill and empty, blocks that other threads free, threads that end.
+    gen_seeds.py [--check | DIRECTORY]      default: the directory of this file; --check says what differs from what is there
+
+The same files come out each time. A seed of the model is a small program in the records of engine/input.h that visits one kind of edge: class
+edges, OS pages, thresholds, alignments, every function, pages that fill and empty, blocks that other threads free, threads that end.
+A seed of misuse is one violation behind a short program.
 """
 import pathlib
 import re
@@ -12,12 +15,12 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def numbers_of(enum):
-    """The members of an enum of input.h in order, so that the seeds follow the harness."""
-    text = (HERE / "engine" / "input.h").read_text()
+def numbers_of(enum, file="engine/input.h"):
+    """The members of an enum in order, so that the seeds follow the harness."""
+    text = (HERE / file).read_text()
     found = re.search(r"enum %s \{(.*?)\};" % enum, text, re.S)
     if found is None:
-        sys.exit(f"gen_seeds.py: there is no enum {enum} in engine/input.h")
+        sys.exit(f"gen_seeds.py: there is no enum {enum} in {file}")
     body = re.sub(r"/\*.*?\*/", "", found.group(1), flags=re.S)
     names = [name.strip() for name in body.split(",") if name.strip()]
     return {name: number for number, name in enumerate(names)}
@@ -25,6 +28,7 @@ def numbers_of(enum):
 
 OP = numbers_of("operation")
 SIZE = numbers_of("size_mode")
+VIOLATION = numbers_of("violation", "targets/misuse.c")
 SIDE_BY_SIDE, DOWNWARD = 1, 2
 NUDGE = {-1: 0, 0: 1, 1: 2, 2: 3}
 
@@ -197,7 +201,7 @@ def seed_thresholds():
     return out
 
 
-def seeds():
+def model_seeds():
     bounds = [0, 128, 1024, 4096, 16384, 131072, 2 << 20]
     for number, (first, last) in enumerate(zip(bounds, bounds[1:])):
         yield f"class-edges-to-{last}", seed_class_edges(first, last, number % 4)
@@ -216,16 +220,118 @@ def seeds():
         yield f"remote-frees-of-{size}", seed_remote(size)
 
 
+# ---- misuse ----
+
+def violation(name, function=0, prepared=0, thread=0, slot=0, size="SIZE_EXACT", nudge=0, number=0, arg16=None):
+    """The record behind the header: byte 0 is the violation's number, not an operation's."""
+    made = record("OP_MALLOC", slot, size, thread, nudge, function | prepared << 8 if arg16 is None else arg16, number)
+    return bytes([VIOLATION[name] | thread << 6]) + made[1:]
+
+
+def program():
+    """A short correct program: blocks of several sizes by two threads, some of them freed, some moved."""
+    out, place = [], slots()
+    for number, size in enumerate((24, 24, 100, 100, 700, 700, 3000, 3000, 20000, 300000)):
+        out.append(record("OP_MALLOC", next(place), arg24=size, thread=number % 2))
+    out += [record("OP_FREE", 2, thread=1), record("OP_FREE", 19, thread=0), record("OP_REALLOC", 17, arg24=900, thread=1)]
+    return out
+
+
+FRESH = 4  # preparation of most violations: the owner's number, then this bit for a block of its own
+
+
+def free_twice_seeds():
+    turn = 0
+    for size in (1, 24, 100, 1000, 5000, 20000, 200000, 3 << 20):
+        for owner, freer, ended, trimmed in ((0, 0, 0, 0), (0, 1, 0, 1), (1, 0, 0, 0), (2, 0, 1, 1), (1, 2, 1, 0)):
+            how = owner | FRESH | freer << 3 | (turn % 2) << 5 | ended << 6 | trimmed << 7
+            yield (f"free-twice-{size}-owner-{owner}-freer-{freer}",
+                   violation("FREE_TWICE", turn % 23, how, thread=turn % 4, slot=64 * 16, number=size))
+            turn += 1
+
+
+def other_violation_seeds():
+    for turn in range(4):
+        yield f"free-past-{turn}", violation("FREE_PAST", 3 * turn, thread=turn, number=turn)
+    for turn, size in enumerate((2, 40, 500, 9000, 50000, 700000, 2 << 20)):
+        for number in (1, 16, size // 2):
+            yield (f"free-interior-{size}-at-{number}",
+                   violation("FREE_INTERIOR", (turn * 3 + number) % 23, FRESH, thread=turn % 4, slot=1024, number=size | number & 1))
+    for turn, name in enumerate(("FREE_BEHIND", "FREE_IN_FRONT")):
+        for number in (0, 8, 4095):
+            yield f"{name.lower().replace('_', '-')}-{number}", violation(name, 5 * turn + number % 7, 0, turn, slot=1, number=number)
+    for mode, place in enumerate(("stack", "data", "constant", "code", "thread", "c-heap", "mapping", "low", "not-canonical", "kernel", "top", "one-bit")):
+        yield f"free-foreign-{place}", violation("FREE_FOREIGN", 2 * mode % 23, thread=mode % 3, size=list(SIZE)[mode], number=16 * mode)
+    for turn, number in enumerate((0x123456, 0x7fff12, 0x200010)):
+        yield f"free-wild-{turn}", violation("FREE_WILD", 4 * turn, thread=turn, number=number, arg16=turn << 8 | 4 * turn)
+    for turn in range(4):
+        yield f"free-metadata-{turn}", violation("FREE_METADATA", turn, nudge=-1, size=list(SIZE)[turn], number=4096 * turn + 4160)
+    for turn in range(3):
+        yield f"free-far-{turn}", violation("FREE_FAR", 4 * turn, FRESH, turn, slot=1024, size="SIZE_SMALL", number=turn)
+    for turn, number in enumerate((0, 1, 7)):
+        yield f"free-never-{turn}", violation("FREE_NEVER", 6 * turn, turn, turn, slot=1024, size="SIZE_SIXTEENTHS", number=number)
+    for turn in range(4):
+        yield (f"free-released-{turn}",
+               violation("FREE_RELEASED", 3 * turn, turn | (3 - turn) << 2 | (turn % 2) << 4 | (turn // 2) << 5, 0, number=200 << 8 | turn * 9))
+    for turn in range(6):
+        yield f"wrong-size-{turn}", violation("FREE_WRONG_SIZE", turn, thread=turn % 4, slot=16 * (turn % 3), nudge=turn % 2 - 1, number=turn)
+    for turn in range(7):
+        yield f"wrong-alignment-{turn}", violation("FREE_WRONG_ALIGN", turn, thread=turn % 4, slot=16 * (turn % 3), nudge=turn % 2 - 1, number=turn)
+
+
+def misuse_seeds():
+    for made in (free_twice_seeds(), other_violation_seeds()):
+        for number, (name, first) in enumerate(made):
+            yield name, [header(seed=number), first] + program()
+
+
+# ---- dictionaries ----
+
+def dictionary(own):
+    """Whole records, for engines that know bytes only."""
+    lines = [f'{op.lower()}="{escaped(record(op))}"' for op in OP if op != "OP_COUNT"]
+    lines += [f'{size.lower()}="{escaped(record("OP_MALLOC", 0, size, arg16=64, arg24=640))}"' for size in SIZE if size != "SIZE_MODES"]
+    return "\n".join(["# Records of engine/input.h; written by gen_seeds.py."] + lines + [f'{name}="{escaped(data)}"' for name, data in own]) + "\n"
+
+
+def escaped(data):
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def files():
+    for target, seeds, own in (("model", model_seeds(), []),
+                               ("misuse", misuse_seeds(), [(name.lower(), violation(name)) for name in VIOLATION if name != "VIOLATIONS"])):
+        for name, records in seeds:
+            yield f"corpus/{target}/{name}", b"".join(records)
+        yield f"dict/{target}.dict", dictionary(own).encode()
+
+
+def check():
+    """Says which files are missing, differ, or are no seeds."""
+    made = dict(files())
+    there = {str(path.relative_to(HERE)): path for folder in ("corpus", "dict") for path in (HERE / folder).rglob("*") if path.is_file()}
+    wrong = [f"{name} is missing" for name in sorted(set(made) - set(there))]
+    wrong += [f"{name} is not written by gen_seeds.py: finds belong to regress" for name in sorted(set(there) - set(made))]
+    wrong += [f"{name} differs" for name in sorted(set(made) & set(there)) if there[name].read_bytes() != made[name]]
+    for line in wrong:
+        print(f"gen_seeds.py: {line}", file=sys.stderr)
+    print(f"{len(made)} files, {len(wrong)} wrong")
+    sys.exit(1 if wrong else 0)
+
+
 def main():
-    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "corpus" / "model"
-    out.mkdir(parents=True, exist_ok=True)
+    if len(sys.argv) > 2:
+        sys.exit("gen_seeds.py: usage: gen_seeds.py [--check | DIRECTORY]")
+    if sys.argv[1:] == ["--check"]:
+        check()
+    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     total = 0
-    for name, records in seeds():
-        data = b"".join(records)
-        assert len(data) % 8 == 0
-        (out / name).write_bytes(data)
+    for name, data in files():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
         total += len(data)
-    print(f"{total} bytes of seeds in {out}")
+    print(f"{total} bytes of seeds and dictionaries in {out}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 /* Carries out calls of the family: see call.h. */
 #include "call.h"
 
+#include "counts.h"
 #include "helpers.h"
 #include "support/family.h"
 
@@ -27,6 +28,7 @@ static const char *const call_names[CALL_END] = {
     [CALL_NEW + 5] = "new[](nothrow)",
     [CALL_NEW + 6] = "new(align, nothrow)",
     [CALL_NEW + 7] = "new[](align, nothrow)",
+    [CALL_USABLE_SIZE] = "malloc_usable_size",
     [CALL_FREE] = "free",
     [CALL_CFREE] = "cfree",
     [CALL_FREE_SIZED] = "free_sized",
@@ -166,6 +168,9 @@ static void *call_allocate(struct call *call)
     }
     case CALL_MEMALIGN:
         return moat_memalign(call->alignment, call->size);
+    case CALL_USABLE_SIZE:
+        call->size = moat_malloc_usable_size(call->block);
+        return NULL;
     default:
         return call_new(call);
     }
@@ -183,6 +188,7 @@ static void run_calls(void *argument)
             call->result = call_allocate(call);
         call->error = errno;
     }
+    counts_add_operations(list->count);
 }
 
 void calls_start(unsigned thread, struct call_list *list)

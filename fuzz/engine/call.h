@@ -20,13 +20,26 @@ enum function {
     CALL_MEMALIGN,
     CALL_NEW, /* CALL_NEW + number of a variant, below */
     CALL_NEW_END = CALL_NEW + 8,
+    /* Takes `block`, answers in `size`. */
+    CALL_USABLE_SIZE = CALL_NEW_END,
     /* Take `block`, the sized ones `size`, the aligned ones `alignment`. */
-    CALL_FREE = CALL_NEW_END,
+    CALL_FREE,
     CALL_CFREE,
     CALL_FREE_SIZED,
     CALL_FREE_ALIGNED_SIZED,
-    CALL_DELETE, /* CALL_DELETE + number of a variant */
-    CALL_END = CALL_DELETE + 12
+    CALL_DELETE, /* the variants; the numbers of the array forms are odd from here */
+    CALL_DELETE_ARRAY,
+    CALL_DELETE_SIZED,
+    CALL_DELETE_ARRAY_SIZED,
+    CALL_DELETE_NOTHROW,
+    CALL_DELETE_ARRAY_NOTHROW,
+    CALL_DELETE_ALIGNED,
+    CALL_DELETE_ARRAY_ALIGNED,
+    CALL_DELETE_SIZED_ALIGNED,
+    CALL_DELETE_ARRAY_SIZED_ALIGNED,
+    CALL_DELETE_ALIGNED_NOTHROW,
+    CALL_DELETE_ARRAY_ALIGNED_NOTHROW,
+    CALL_END
 };
 
 /* The variants of operator new that throw when there is no memory; a harness in C cannot catch, so it asks them only for sizes that

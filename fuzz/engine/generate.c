@@ -1,4 +1,4 @@
-/* Random inputs for the model target.
+/* Random inputs.
  *
  * Uniform bytes would seldom fill a page: each record would have a size of its own. So an input has a theme, drawn first: a few sizes that most
  * records share, how many threads work, whether bursts or single calls prevail. Pages then fill, empty, are abandoned and claimed. */
@@ -66,6 +66,8 @@ static uint8_t draw_operation(struct theme *theme)
                                           OP_PVALLOC, OP_NEW,          OP_CALLOC,        OP_POSIX_MEMALIGN, OP_NEW};
     static const uint8_t bursts[] = {OP_BURST_ALLOCATE, OP_BURST_ALLOCATE, OP_BURST_FREE,
                                      OP_BURST_FREE,     OP_SIDE_BY_SIDE,   OP_ROUNDS};
+    if (chance(theme, fuzz_shape.percent_own))
+        return (uint8_t)(OP_OF_TARGET + draw(theme, 64 - OP_OF_TARGET));
     if (chance(theme, 2))
         return (uint8_t)draw(theme, OP_COUNT);
     if (chance(theme, 2))
@@ -105,6 +107,10 @@ size_t fuzz_generate(uint64_t seed, uint8_t *out, size_t room)
         records = room / RECORD_BYTES;
     for (size_t i = 0; i < records; i++)
         draw_record(&theme, out + i * RECORD_BYTES);
+    for (size_t i = RECORD_BYTES; i < (1 + fuzz_shape.random_records) * RECORD_BYTES && i < records * RECORD_BYTES; i++)
+        out[i] = (uint8_t)draw(&theme, 256);
+    for (size_t i = 2; i < RECORD_BYTES && records > 0; i++)
+        out[i] = (uint8_t)draw(&theme, 256);
     if (records > 0) {
         out[0] = (uint8_t)(draw(&theme, 4) == 0 ? 0 : FLAG_SIDE_BY_SIDE);
         out[1] = (uint8_t)(4 + draw(&theme, 60));

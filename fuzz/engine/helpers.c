@@ -2,6 +2,7 @@
 #include "helpers.h"
 
 #include "input.h"
+#include "trap.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -47,7 +48,7 @@ static void *helper_main(void *argument)
         wait_for(&helper->ready);
         if (helper->job == NULL)
             return NULL;
-        helper->job(helper->argument);
+        trap_run(helper->job, helper->argument);
         post(&helper->done);
     }
 }
@@ -75,6 +76,7 @@ void helper_start(unsigned number, helper_job *job, void *argument)
 void helper_wait(unsigned number)
 {
     wait_for(&helpers[number].done);
+    trap_leave_if_dead();
 }
 
 void helper_run(unsigned number, helper_job *job, void *argument)
@@ -105,6 +107,7 @@ void helper_end(unsigned number)
     sem_destroy(&helper->ready);
     sem_destroy(&helper->done);
     helper->runs = false;
+    trap_leave_if_dead();
 }
 
 void helper_end_all(void)

@@ -1,5 +1,6 @@
 /* Helper threads that work in lock-step with the main thread: one job at a time, and whoever gives it can wait for its end. So an
- * input that frees from another thread does the same each time it is run.
+ * input that frees from another thread does the same each time it is run. A heap that ends in a job, or as a helper ends, takes the thread
+ * that waits out of its frame too (trap.h).
  *
  * Only the main thread calls these functions. Helpers are numbered from 1; number 0 means the main thread itself. */
 #ifndef FUZZ_ENGINE_HELPERS_H

@@ -1,4 +1,4 @@
-/* The input of the model target: fixed records of eight bytes, so that a mutation of one byte never shifts the meaning of the rest.
+/* The input of all targets: fixed records of eight bytes, so that a mutation of one byte never shifts the meaning of the rest.
  *
  *     byte 0     operation (low six bits, modulo the number of operations) and the thread that carries it out (high two bits:
  *                0 the main thread, 1 to 3 a helper that runs in lock-step)
@@ -8,7 +8,7 @@
  *     byte 5-7   arg24, little endian
  *
  * The first record is the header: byte 0 flags, byte 1 how many records lie between two checks of the whole heap, the rest seeds
- * the pattern. Seeds made by gen_seeds.py use the same numbers: a new operation or mode is added at the end. */
+ * the heap's randomness and the patterns. Seeds made by gen_seeds.py use the same numbers: a new operation or mode is added at the end. */
 #ifndef FUZZ_ENGINE_INPUT_H
 #define FUZZ_ENGINE_INPUT_H
 
@@ -38,8 +38,12 @@ enum operation {
     OP_FREE_NOTHING,   /* free(NULL) and its relatives */
     OP_CHECK_HEAP,
     OP_ROUNDS, /* one thread takes blocks, another returns them, many times: memory must not grow with the rounds */
+    OP_TIME_PASSES, /* arg16 milliseconds of the heap's clock */
     OP_COUNT
 };
+
+/* From here to 63, operations belong to the target; one without such takes them as if they began at 0 again. */
+enum { OP_OF_TARGET = 48 };
 
 enum size_mode {
     SIZE_EXACT,      /* arg24 */
@@ -60,11 +64,13 @@ enum size_mode {
 /* Flags of the header. */
 enum {
     FLAG_SIDE_BY_SIDE =
-        1 /* OP_SIDE_BY_SIDE runs two threads at once; without it the same work is done one after the other */
+        1, /* OP_SIDE_BY_SIDE runs two threads at once; without it the same work is done one after the other */
+    FLAG_DOWNWARD = 2, /* in the end, what is left is freed from the last slot down */
 };
 
 struct record {
     enum operation op;
+    int of_target; /* 0 to 15: an operation of the target; -1: none */
     unsigned thread;
     unsigned slot;
     unsigned mode;
@@ -78,6 +84,7 @@ static inline struct record record_decode(const uint8_t *bytes)
 {
     return (struct record){
         .op = (enum operation)((bytes[0] & 63u) % OP_COUNT),
+        .of_target = (int)(bytes[0] & 63u) >= OP_OF_TARGET ? (int)(bytes[0] & 63u) - OP_OF_TARGET : -1,
         .thread = bytes[0] >> 6,
         .slot = bytes[1],
         .mode = (bytes[2] & 15u) % SIZE_MODES,

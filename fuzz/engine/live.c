@@ -1,6 +1,7 @@
 /* The reference: see live.h. */
 #include "live.h"
 
+#include "past.h"
 #include "pattern.h"
 #include "support/family.h"
 
@@ -21,10 +22,11 @@ static uint64_t work_bytes;
 static uint64_t next_number;
 static size_t position_record;
 static const char *position_what = "start";
+static bool is_hostile;
 
 void live_fail(const char *format, ...)
 {
-    fprintf(stderr, "model: record %zu (%s): ", position_record, position_what);
+    fprintf(stderr, "fuzz: record %zu (%s): ", position_record, position_what);
     va_list arguments;
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
@@ -41,10 +43,19 @@ void live_at(size_t record, const char *what)
 
 void live_begin(uint64_t seed)
 {
-    if (count != 0)
-        live_fail("%zu blocks are left over from the input before", count);
+    /* An input that ended by a report leaves blocks behind; their heap is gone. */
+    for (size_t place = 0; place < count; place++)
+        blocks[by_address[place]].at = NULL;
+    count = busy_bytes = requested_bytes = 0;
     work_bytes = 0;
     next_number = seed << 32;
+    is_hostile = false;
+    past_begin();
+}
+
+void live_turn_hostile(void)
+{
+    is_hostile = true;
 }
 
 const struct block *live_block(unsigned slot)
@@ -126,7 +137,7 @@ void live_adopt(unsigned slot, void *at, size_t size, size_t alignment, enum ori
         live_fail("block %p of %zu bytes has a usable size of %zu", at, size, block->usable);
     refuse_misaligned(block);
     index_insert(slot);
-    size_t wrong = zeroed ? pattern_zero_check(at, size) : SIZE_MAX;
+    size_t wrong = zeroed && !is_hostile ? pattern_zero_check(at, size) : SIZE_MAX;
     if (wrong != SIZE_MAX)
         live_fail("block %p of %zu bytes should be zero, byte %zu is 0x%02x", at, size, wrong, block->at[wrong]);
     pattern_fill(at, block->usable, block->number);
@@ -162,11 +173,13 @@ struct block live_forget(unsigned slot)
     index_remove(slot);
     struct block copy = blocks[slot];
     blocks[slot].at = NULL;
+    past_add(&copy, next_number);
     return copy;
 }
 
 void live_restore(unsigned slot, const struct block *block)
 {
+    past_take_back(block->at);
     blocks[slot] = *block;
     index_insert(slot);
     live_check(slot);
@@ -181,6 +194,34 @@ void live_check_all(void)
 size_t live_count(void)
 {
     return count;
+}
+
+const struct block *live_at_place(size_t place)
+{
+    return place < count ? &blocks[by_address[place]] : NULL;
+}
+
+const struct block *live_covering(const void *address)
+{
+    size_t place = index_of(address);
+    if (place < count && blocks[by_address[place]].at == address)
+        return &blocks[by_address[place]];
+    if (place == 0)
+        return NULL;
+    const struct block *block = &blocks[by_address[place - 1]];
+    return (uintptr_t)address - (uintptr_t)block->at < block->usable ? block : NULL;
+}
+
+bool live_any_between(uintptr_t low, uintptr_t high, uint64_t born_before)
+{
+    for (size_t place = index_of((const unsigned char *)low); place < count; place++) {
+        const struct block *block = &blocks[by_address[place]];
+        if ((uintptr_t)block->at >= high)
+            return false;
+        if (block->number < born_before)
+            return true;
+    }
+    return false;
 }
 
 size_t live_requested(void)

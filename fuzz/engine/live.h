@@ -33,8 +33,11 @@ _Noreturn void live_fail(const char *format, ...) __attribute__((format(printf, 
 /* Says what is being done, for live_fail. `what` must be a literal. */
 void live_at(size_t record, const char *what);
 
-/* Begins an input. Nothing may be alive. */
+/* Begins an input: nothing is alive. */
 void live_begin(uint64_t seed);
+
+/* From now on a block of calloc need not be zero: somebody may have written into it since. */
+void live_turn_hostile(void);
 
 /* The block in a slot, or NULL. Stays valid until the slot is forgotten. */
 const struct block *live_block(unsigned slot);
@@ -57,6 +60,13 @@ void live_restore(unsigned slot, const struct block *block);
 
 void live_check_all(void);
 size_t live_count(void);
+
+/* The live blocks in order of their addresses, from 0; NULL behind the last. */
+const struct block *live_at_place(size_t place);
+/* The live block at or round an address, or NULL. */
+const struct block *live_covering(const void *address);
+/* Whether a block that begins in [low, high) is alive since before `born_before`, which is a block's number. */
+bool live_any_between(uintptr_t low, uintptr_t high, uint64_t born_before);
 
 /* The sum of the sizes of all live blocks, as requested. */
 size_t live_requested(void);

@@ -2,12 +2,17 @@
  *
  *     replay FILE|DIRECTORY...      every file is one input; directories are walked
  *     replay --random SEED COUNT    COUNT inputs, made from the numbers SEED, SEED + 1 ...
+ *     replay --reported FILE...     from here on a file fails also if the heap did not end it by a report: seeds of misuse must misuse
+ *     replay --show ...             from here on prints what the heap said at the end of each input
  *
  * Inputs run in child processes, so that one that ends its process does not hide the next. A file has a child of its own. Random
- * inputs share one child in batches of BATCH, since a heap that has lived is in other states than a fresh one: the line about a failure
+ * inputs share one child and its heap in batches of BATCH, since a heap that has lived is in other states than a fresh one: the line about a failure
  * says how to repeat the batch, and the input is written to a file. The last line is `N passed, N failed`; the exit status is 0 only
  * if none failed and at least one passed, 2 for a bad command line. */
+#include "counts.h"
+#include "fresh.h"
 #include "generate.h"
+#include "trap.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -29,6 +34,7 @@ enum { BATCH = 32, INPUT_MAX = 1 << 20, HANG_SECONDS = 300 };
 static uint8_t input[INPUT_MAX];
 static unsigned long passed;
 static unsigned long failed;
+static bool wants_report, shows_words;
 /* Shared with the child: how many inputs of its batch it has finished. */
 static volatile unsigned *finished;
 
@@ -43,17 +49,32 @@ static _Noreturn void refuse(const char *format, const char *what)
 static _Noreturn void run_in_child(uint64_t seed, unsigned count, size_t file_bytes)
 {
     alarm(HANG_SECONDS);
+    if (file_bytes == SIZE_MAX)
+        fresh_keep_heap();
     for (unsigned i = 0; i < count; i++) {
         size_t bytes = file_bytes != SIZE_MAX ? file_bytes : fuzz_generate(seed + i, input, sizeof(input));
         LLVMFuzzerTestOneInput(input, bytes);
         *finished = i + 1;
+        if (shows_words)
+            printf("%s%s", trap_words(), trap_words()[0] == '\0' ? "the heap said nothing\n" : "");
     }
+    fflush(NULL);
     _exit(0);
+}
+
+/* What a file's input must have done besides ending well. */
+static bool is_reported(uint64_t reports_before, const char *name)
+{
+    if (!wants_report || counts_reports() > reports_before)
+        return true;
+    printf("FAILED %s: nothing was misused, and it should have been\n", name);
+    return false;
 }
 
 /* Answers whether all went well; says how the child ended otherwise. */
 static bool run(uint64_t seed, unsigned count, size_t file_bytes, const char *name)
 {
+    uint64_t reports_before = counts_reports();
     *finished = 0;
     fflush(NULL);
     pid_t child = fork();
@@ -66,7 +87,7 @@ static bool run(uint64_t seed, unsigned count, size_t file_bytes, const char *na
         if (errno != EINTR)
             refuse("replay: cannot wait: %s", strerror(errno));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *finished == count)
-        return true;
+        return is_reported(reports_before, name);
     if (WIFSIGNALED(status))
         printf("FAILED %s: killed by signal %d (%s)\n", name, WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
@@ -167,12 +188,20 @@ static void replay_path(const char *path)
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        refuse("usage: %s FILE|DIRECTORY... | --random SEED COUNT", argv[0]);
+        refuse("usage: %s [--reported] [--show] FILE|DIRECTORY... | --random SEED COUNT", argv[0]);
     void *shared = mmap(NULL, sizeof(*finished), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         refuse("replay: no memory: %s", strerror(errno));
     finished = shared;
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--reported") == 0) {
+            wants_report = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--show") == 0) {
+            shows_words = true;
+            continue;
+        }
         if (strcmp(argv[i], "--random") != 0) {
             replay_path(argv[i]);
             continue;
@@ -183,6 +212,8 @@ int main(int argc, char **argv)
         replay_random(seed, number(argv[i + 2]));
         i += 2;
     }
+    printf("%llu inputs played, %llu operations, %llu ended by a report\n", (unsigned long long)counts_inputs(),
+           (unsigned long long)counts_operations(), (unsigned long long)counts_reports());
     printf("%lu passed, %lu failed\n", passed, failed);
     return passed > 0 && failed == 0 ? 0 : 1;
 }

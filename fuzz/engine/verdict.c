@@ -1,0 +1,76 @@
+/* See verdict.h. */
+#include "verdict.h"
+
+#include "line.h"
+
+#include <stdint.h>
+
+enum { SMALL_LIMIT = 16 * 1024, MINIMUM_BLOCK = 32, OS_PAGE = 4096 };
+
+const char *verdict_function(enum function function)
+{
+    switch (function) {
+    case CALL_REALLOC:
+        return "realloc";
+    case CALL_REALLOCARRAY:
+        return "reallocarray";
+    case CALL_USABLE_SIZE:
+        return "malloc_usable_size";
+    case CALL_FREE:
+        return "free";
+    case CALL_CFREE:
+        return "cfree";
+    case CALL_FREE_SIZED:
+        return "free_sized";
+    case CALL_FREE_ALIGNED_SIZED:
+        return "free_aligned_sized";
+    default:
+        return (function - CALL_DELETE) % 2 == 0 ? "operator delete" : "operator delete[]";
+    }
+}
+
+/* A small class wastes at most an eighth and one step, or is the smallest; larger blocks are whole OS pages, and realloc leaves a
+ * growing one a quarter of room. An aligned block may be of a class that has the alignment. */
+static uint64_t block_limit(size_t size, size_t alignment)
+{
+    uint64_t limit = size + size / 8 + MINIMUM_BLOCK;
+    if (alignment > 16)
+        limit += size / 8 + 2 * (uint64_t)alignment;
+    if (limit >= SMALL_LIMIT || alignment > 16)
+        limit += size / 2 + 2 * OS_PAGE;
+    return limit;
+}
+
+static const char *wrong_detail(const struct wanted *wanted, const struct line *line)
+{
+    if (wanted->detail == DETAIL_ANY)
+        return NULL;
+    if (wanted->detail == DETAIL_NONE)
+        return line->detail == LINE_UNKNOWN ? NULL : "the block cannot be known, and is told";
+    if (line->detail == LINE_UNKNOWN)
+        return "the block is not told";
+    uint64_t limit = block_limit(wanted->size, wanted->alignment);
+    if (line->detail == LINE_CLASS && wanted->size >= SMALL_LIMIT)
+        return "a class is told, and the block is not small";
+    if (line->detail == LINE_BYTES && limit < SMALL_LIMIT)
+        return "no class is told, and the block is small";
+    if (line->bytes < wanted->size || line->bytes > limit)
+        return "another size is told";
+    return NULL;
+}
+
+const char *verdict_of_words(const struct wanted *wanted, const char *words)
+{
+    struct line line;
+    if (!line_read(words, &line))
+        return "it is not one line of the promised form";
+    if (!line_is_one_of(line.kind, wanted->kinds))
+        return "another kind";
+    if (!line_is_one_of(line.function, wanted->function))
+        return "another function";
+    if (line.address != (uintptr_t)wanted->address)
+        return "another address";
+    if (line.thread != wanted->thread)
+        return "another thread";
+    return wrong_detail(wanted, &line);
+}
