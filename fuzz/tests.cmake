@@ -31,3 +31,16 @@ fuzz_add_test(release ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/check_se
     --engine $<TARGET_OBJECTS:fuzz-engine> --control $<TARGET_FILE:model_replay>
     --door "${CMAKE_C_COMPILER} -D_GNU_SOURCE -fsyntax-only -I${PROJECT_SOURCE_DIR}/src -I${CMAKE_CURRENT_SOURCE_DIR}/engine ${CMAKE_CURRENT_SOURCE_DIR}/engine/door.c"
     --libraries ${fuzz_shipped})
+
+# Half a minute of each target and engine, and the script's own word. Engines build the sources for themselves, so one configuration is
+# enough: the usual one with every protection on.
+if(SECURE AND NOT MOAT_SANITIZE AND NOT "${MOAT_CHOSEN_DEFINITIONS}" MATCHES "=0")
+    foreach(name IN LISTS FUZZ_TARGETS)
+        foreach(engine IN ITEMS libfuzzer afl)
+            fuzz_add_test(${name}.${engine} ${PROJECT_SOURCE_DIR}/scripts/fuzz --target ${name} --engine ${engine} --time 30s --jobs 1
+                --build ${CMAKE_CURRENT_BINARY_DIR}/engines --finds ${CMAKE_CURRENT_BINARY_DIR}/finds)
+        endforeach()
+    endforeach()
+    fuzz_add_test(script ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/check_script.py ${PROJECT_SOURCE_DIR}
+        ${CMAKE_CURRENT_BINARY_DIR}/script)
+endif()
