@@ -248,9 +248,9 @@ MOAT_INLINE unsigned sec_choose_rested(unsigned count, size_t bytes)
     return count < fewest ? UINT32_MAX : 1 + sec_choose(count - 1);
 }
 
-#define SEC_SHELF_AT(memory)                \
-    {                                       \
-        (struct sec_desk *)(void *)(memory) \
+#define SEC_SHELF_AT(memory)                         \
+    {                                                \
+        .desk = (struct sec_desk *)(void *)(memory), \
     }
 /* Under the caller's lock: memory for desks, which reads zero, and again in every child; and a desk of it for a new heap,
  * false when it is used up. */
