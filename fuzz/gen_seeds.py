@@ -5,7 +5,7 @@
 
 The same files come out each time. A seed of the model is a small program in the records of engine/input.h that visits one kind of edge: class
 edges, OS pages, thresholds, alignments, every function, pages that fill and empty, blocks that other threads free, threads that end.
-A seed of misuse is one violation behind a short program.
+A seed of misuse is one violation behind a short program, one of lists a program with writes into its freed blocks.
 """
 import pathlib
 import re
@@ -29,6 +29,8 @@ def numbers_of(enum, file="engine/input.h"):
 OP = numbers_of("operation")
 SIZE = numbers_of("size_mode")
 VIOLATION = numbers_of("violation", "targets/misuse.c")
+HOSTILE = numbers_of("hostile", "targets/lists.c")
+OF_TARGET = 48  # OP_OF_TARGET
 SIDE_BY_SIDE, DOWNWARD = 1, 2
 NUDGE = {-1: 0, 0: 1, 1: 2, 2: 3}
 
@@ -285,6 +287,43 @@ def misuse_seeds():
             yield name, [header(seed=number), first] + program()
 
 
+# ---- lists ----
+
+def hostile(name, victim=0, size="SIZE_EXACT", nudge=0, other=0, number=0):
+    """A write into the victim-th youngest freed block; `other` is a block's number times two, as freed_block of lists.c counts, or a word's."""
+    made = record("OP_MALLOC", 0, size, 0, nudge, other, number)
+    return bytes([OF_TARGET + HOSTILE[name], 2 * victim]) + made[2:]
+
+
+def seed_lists(name, size, owner, freer, number):
+    """Blocks of one size go back, some are written, the owner takes and returns many, and a thread ends: every list is used."""
+    def take(slot, count, thread=owner):
+        return record("OP_BURST_ALLOCATE", slot, "SIZE_SIXTEENTHS", thread, arg16=size // 16, arg24=count - 1)
+
+    def give_back(slot, count, every, thread=freer):
+        return record("OP_BURST_FREE", slot, {1: "SIZE_EXACT", 2: "SIZE_SMALL"}[every], thread, arg16=count - 1)
+
+    out = [header(every=0, seed=number), take(0, 100), record("OP_MALLOC", 800, arg24=2 * size, thread=owner), give_back(0, 50, 2),
+           record("OP_FREE", 800, thread=freer)]
+    victims = 4
+    if name in ("WRITE_REPLAYED", "WRITE_MOVED"):
+        victims = 12
+        out += [hostile("READ_WORD", victim, "SIZE_EIGHTHS") for victim in range(victims)]
+    if name == "WRITE_REPLAYED":
+        out += [take(128, 200), give_back(128, 200, 1)] * 4
+    # All but one lie at the block's start, where links are.
+    out += [hostile(name, (4 * victim + number % 2) % 16, "SIZE_EIGHTHS" if victim else list(SIZE)[number % 3], number % 3 - 1, 2 * victim + 6,
+                    64 + 7 * number + victim) for victim in range(victims)]
+    out += [take(512, 200), give_back(1, 50, 2, owner), record("OP_END_THREAD", thread=max(owner, 1)), take(1024, 50, freer), record("OP_HEAP_CALL")]
+    return out
+
+
+def lists_seeds():
+    for number, name in enumerate(name for name in HOSTILE if name not in ("HOSTILES", "READ_WORD")):
+        for size, owner, freer in ((32, 0, 0), (32, 1, 0), (704, 0, 2), (5008, 2, 1), (30000, 1, 1)):
+            yield f"{name.lower().replace('_', '-')}-{size}-owner-{owner}-freer-{freer}", seed_lists(name, size, owner, freer, number)
+
+
 # ---- dictionaries ----
 
 def dictionary(own):
@@ -300,7 +339,8 @@ def escaped(data):
 
 def files():
     for target, seeds, own in (("model", model_seeds(), []),
-                               ("misuse", misuse_seeds(), [(name.lower(), violation(name)) for name in VIOLATION if name != "VIOLATIONS"])):
+                               ("misuse", misuse_seeds(), [(name.lower(), violation(name)) for name in VIOLATION if name != "VIOLATIONS"]),
+                               ("lists", lists_seeds(), [(name.lower(), hostile(name)) for name in HOSTILE if name != "HOSTILES"])):
         for name, records in seeds:
             yield f"corpus/{target}/{name}", b"".join(records)
         yield f"dict/{target}.dict", dictionary(own).encode()

@@ -25,6 +25,7 @@ struct block {
     size_t alignment;  /* as promised */
     uint64_t number;   /* names the pattern */
     enum origin origin;
+    bool is_scribbled; /* its owner wrote something else over the pattern */
 };
 
 /* Prints where the input stands and what is wrong, and aborts. */
@@ -63,6 +64,8 @@ size_t live_count(void);
 
 /* The live blocks in order of their addresses, from 0; NULL behind the last. */
 const struct block *live_at_place(size_t place);
+/* The owner of a live block, an attacker himself, writes a word at its start. */
+void live_scribble(size_t place, uint64_t word);
 /* The live block at or round an address, or NULL. */
 const struct block *live_covering(const void *address);
 /* Whether a block that begins in [low, high) is alive since before `born_before`, which is a block's number. */

@@ -17,6 +17,11 @@
 /* Somebody writes where he should not: what the heap knows of itself may be wrong, what it hands out may not. */
 static bool is_hostile;
 
+bool play_is_hostile(void)
+{
+    return is_hostile;
+}
+
 bool play_may_allocate(void)
 {
     return live_bytes() <= PLAY_BUSY_MAX;
@@ -32,10 +37,15 @@ void play_free(unsigned thread, unsigned slot, enum function function)
 
 void play_take_in(const struct call *call, unsigned slot)
 {
-    size_t bytes = request_bytes(call);
+    size_t bytes = request_bytes(call), alignment = request_alignment(call);
     if (call->function == CALL_PVALLOC)
         bytes = (bytes + MOAT_OS_PAGE - 1) & ~(size_t)(MOAT_OS_PAGE - 1);
-    live_adopt(slot, call->result, bytes, request_alignment(call), request_origin(call), call->function == CALL_CALLOC);
+    live_adopt(slot, call->result, bytes, alignment, request_origin(call), call->function == CALL_CALLOC);
+    size_t usable = live_block(slot)->usable;
+    bool may_stay = call->function == CALL_REALLOC || call->function == CALL_REALLOCARRAY;
+    if (!may_stay && usable > request_block_limit(bytes, alignment))
+        live_fail("block %p of %zu bytes (alignment %zu) has a usable size of %zu: it is another class's", call->result,
+                  bytes, alignment, usable);
 }
 
 void play_allocate(unsigned thread, unsigned slot, struct call *call)

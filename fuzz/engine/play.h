@@ -41,6 +41,7 @@ void play_finish(const struct input *input, size_t record);
 /* From now on somebody else writes into freed blocks: the heap's own figures and checks are not asked any more, and blocks of calloc may
  * hold what was written late. What is handed out must still overlap nothing and keep its contents. */
 void play_turn_hostile(void);
+bool play_is_hostile(void);
 
 /* Carries out a call that makes a new block in a slot; an older block there is freed first, by the same thread. */
 void play_allocate(unsigned thread, unsigned slot, struct call *call);

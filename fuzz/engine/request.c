@@ -211,3 +211,14 @@ void request_check_errno(const struct call *call)
     if (call->error != CALL_ERRNO_BEFORE)
         live_fail("%s changed errno to %d", call_name(call->function), call->error);
 }
+
+size_t request_block_limit(size_t size, size_t alignment)
+{
+    enum { SMALL_LIMIT = 16 * 1024, MINIMUM_BLOCK = 32 };
+    size_t limit = size + size / 8 + MINIMUM_BLOCK;
+    if (alignment > 16)
+        limit += size / 8 + 2 * alignment;
+    if (limit >= SMALL_LIMIT || alignment > 16)
+        limit += size / 2 + 2 * MOAT_OS_PAGE;
+    return limit;
+}

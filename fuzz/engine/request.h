@@ -31,4 +31,9 @@ void request_check_errno(const struct call *call);
 size_t request_alignment(const struct call *call);
 enum origin request_origin(const struct call *call);
 
+/* The most bytes of a block that serves such a request: a small class wastes at most an eighth and one step, or is the smallest; larger
+ * blocks are whole OS pages, and realloc leaves a growing one a quarter of room. An aligned block may be of a class that has the
+ * alignment. What realloc left where it was may be twice as large. */
+size_t request_block_limit(size_t size, size_t alignment);
+
 #endif

@@ -2,10 +2,11 @@
 #include "verdict.h"
 
 #include "line.h"
+#include "request.h"
 
 #include <stdint.h>
 
-enum { SMALL_LIMIT = 16 * 1024, MINIMUM_BLOCK = 32, OS_PAGE = 4096 };
+enum { SMALL_LIMIT = 16 * 1024 };
 
 const char *verdict_function(enum function function)
 {
@@ -29,18 +30,6 @@ const char *verdict_function(enum function function)
     }
 }
 
-/* A small class wastes at most an eighth and one step, or is the smallest; larger blocks are whole OS pages, and realloc leaves a
- * growing one a quarter of room. An aligned block may be of a class that has the alignment. */
-static uint64_t block_limit(size_t size, size_t alignment)
-{
-    uint64_t limit = size + size / 8 + MINIMUM_BLOCK;
-    if (alignment > 16)
-        limit += size / 8 + 2 * (uint64_t)alignment;
-    if (limit >= SMALL_LIMIT || alignment > 16)
-        limit += size / 2 + 2 * OS_PAGE;
-    return limit;
-}
-
 static const char *wrong_detail(const struct wanted *wanted, const struct line *line)
 {
     if (wanted->detail == DETAIL_ANY)
@@ -49,7 +38,7 @@ static const char *wrong_detail(const struct wanted *wanted, const struct line *
         return line->detail == LINE_UNKNOWN ? NULL : "the block cannot be known, and is told";
     if (line->detail == LINE_UNKNOWN)
         return "the block is not told";
-    uint64_t limit = block_limit(wanted->size, wanted->alignment);
+    uint64_t limit = request_block_limit(wanted->size, wanted->alignment);
     if (line->detail == LINE_CLASS && wanted->size >= SMALL_LIMIT)
         return "a class is told, and the block is not small";
     if (line->detail == LINE_BYTES && limit < SMALL_LIMIT)
