@@ -31,7 +31,8 @@ static size_t fill_range(unsigned char *block, size_t from, size_t to, uint64_t 
         block[offset] = byte_at(number, offset);
     for (; to - offset >= 8; offset += 8) {
         uint64_t word = word_at(number, offset / 8);
-        memcpy(block + offset, &word, sizeof(word));
+        /* As the compiler knows it: in these programs memcpy is a call, which an engine may watch. */
+        __builtin_memcpy(block + offset, &word, sizeof(word));
     }
     for (; offset < to; offset++)
         block[offset] = byte_at(number, offset);
@@ -43,8 +44,9 @@ static size_t check_range(unsigned char *block, size_t from, size_t to, uint64_t
     size_t offset = from;
     while (offset < to) {
         if (offset % 8 == 0 && to - offset >= 8) {
-            uint64_t word = word_at(number, offset / 8);
-            if (memcmp(block + offset, &word, sizeof(word)) == 0) {
+            uint64_t word;
+            __builtin_memcpy(&word, block + offset, sizeof(word));
+            if (word == word_at(number, offset / 8)) {
                 offset += 8;
                 continue;
             }
