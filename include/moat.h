@@ -26,6 +26,7 @@
 #ifndef MOAT_H
 #define MOAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -34,6 +35,30 @@ extern "C" {
 
 /* The version and the profile of the library in use, "0.1.0 plain" or "0.1.0 secure". Never NULL, never freed. */
 const char *moat_version(void);
+
+/* ---- First-class heaps ----
+ *
+ * A heap of a thread's own making: its blocks lie in pages of their own, and can be ended together. What holds for all of
+ * the functions above holds for its blocks too.
+ *
+ *   Threads    the thread that made a heap is the only one that may name it in a call. Its blocks may be used, and freed by
+ *              free(), by any thread. When the thread ends, its heaps are ended as by moat_heap_delete, after the first
+ *              round of the destructors of thread-specific data, so that these may still use or end them.
+ *   Fatal      in every build: a heap that another thread made, that has ended, that never was, or that is being visited;
+ *              one line `moat: foreign heap in FUNCTION(): ...` and SIGABRT. A handle is no address and is never followed.
+ *   Fork       the child has the heaps of the thread that forked. Those of other threads are lost to it; their blocks
+ *              stay as they are.
+ *   Cost       about 12 KiB a heap, more in a hardened build; heaps that have ended are used again. A heap with little in
+ *              it holds at least a page of 64 KiB of addresses for each size class in use. At most 65,535 heaps.
+ */
+typedef struct moat_heap moat_heap_t;
+
+/* An empty heap of the calling thread. NULL with ENOMEM when there is no memory, or the thread's own end is past. */
+moat_heap_t *moat_heap_new(void);
+/* As malloc, from the heap. NULL with ENOMEM when there is no memory. */
+void *moat_heap_malloc(moat_heap_t *heap, size_t bytes);
+/* Ends the heap and keeps its blocks: they live until they are freed. `heap` may be NULL. */
+void moat_heap_delete(moat_heap_t *heap);
 
 /* C23; declared here because older headers lack them. `block` may be NULL. The size (and alignment) are those of the
  * request that gave the block, or for a block of realloc the last size asked for. */

@@ -75,14 +75,11 @@ static void *malloc_small(struct heap *heap, unsigned class, size_t bytes, const
     return borrow(heap, class, bytes, function);
 }
 
-void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
+void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
 {
-    struct heap *heap = heap_enter();
     void *block = NULL;
 
     *is_zeroed = false;
-    if (!heap)
-        return passive_is_on() ? passive_malloc(bytes) : no_memory();
     if (bytes <= MOAT_SMALL_MAX) {
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
@@ -92,8 +89,18 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
     } else {
         block = large_malloc(bytes, MOAT_ALIGN, is_zeroed);
     }
-    heap_leave();
     return block ? block : no_memory();
+}
+
+void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
+{
+    struct heap *heap = heap_enter();
+    *is_zeroed = false;
+    if (!heap)
+        return passive_is_on() ? passive_malloc(bytes) : no_memory();
+    void *block = blocks_malloc_in(heap, bytes, is_zeroed, function);
+    heap_leave();
+    return block;
 }
 
 static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const char *function)

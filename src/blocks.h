@@ -6,9 +6,13 @@
 
 #include "base/compiler.h"
 
+struct heap;
+
 /* What malloc does when its list is empty or the request is not small. NULL and ENOMEM when there is no memory.
  * *is_zeroed says that all of the block reads zero. */
 void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function);
+/* The same in a heap that the calling thread owns. */
+void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function);
 /* `alignment` is a power of two. */
 void *blocks_aligned(size_t alignment, size_t bytes, const char *function);
 /* A free that the fast path could not do: NULL, another thread's, medium, large, foreign, wrong. */

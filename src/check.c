@@ -90,10 +90,8 @@ static bool queue_is_consistent(const struct class_queue *queue, uint32_t queued
     return true;
 }
 
-bool moat_heap_is_valid(void)
+static bool heap_is_consistent(const struct heap *heap)
 {
-    const struct heap *heap = moat_self.heap;
-
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
         uint32_t queued_pages = 0;
         if (!pages_are_consistent(heap, class, &queued_pages) ||
@@ -103,5 +101,13 @@ bool moat_heap_is_valid(void)
         if (first && list_length(record_of_slice(slice_of_address(first)), first) < 0)
             return say("the list that malloc takes from");
     }
+    return true;
+}
+
+bool moat_heap_is_valid(void)
+{
+    for (const struct heap *heap = moat_self.heap; heap; heap = heap->made_next)
+        if (!heap_is_consistent(heap))
+            return false;
     return true;
 }

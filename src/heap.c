@@ -7,6 +7,7 @@
 
 #include "base/atomic.h"
 #include "cage.h"
+#include "heaps.h"
 #include "medium.h"
 #include "os/lock.h"
 #include "os/os.h"
@@ -42,7 +43,7 @@ static bool give_desk(struct heap *heap)
     return done;
 }
 
-static struct heap *heap_take(void)
+struct heap *heap_take(void)
 {
     if (lock_take(LOCK_HEAPS))
         pool = NULL;
@@ -59,8 +60,20 @@ static struct heap *heap_take(void)
         stats_add(STAT_HEAPS, 1);
     }
     heap->number = number;
+    atomic_set(&heap->creator, number);
     heap_open_woken(heap);
     return heap;
+}
+
+void heap_put_back(struct heap *heap)
+{
+    heap->number = 0;
+    atomic_set(&heap->creator, 0);
+    if (lock_take(LOCK_HEAPS))
+        pool = NULL;
+    heap->next = pool;
+    pool = heap;
+    lock_drop(LOCK_HEAPS);
 }
 
 struct heap *heap_of_thread(void)
@@ -102,6 +115,12 @@ void heap_leave(void)
         lock_drop(LOCK_LATE);
 }
 
+/* An orphan has blocks of others: not for a heap that may be destroyed as a whole. */
+static bool claim_orphan(struct heap *heap, unsigned class)
+{
+    return heap->ticket == 0 && heap_claim_orphan(heap, class);
+}
+
 bool heap_refill(struct heap *heap, unsigned class)
 {
     slices_tick();
@@ -110,24 +129,26 @@ bool heap_refill(struct heap *heap, unsigned class)
             heap_drain_woken(heap);
         if (shelf_fill(heap, class))
             return true;
-        if (!heap_claim_orphan(heap, class) && !page_open(heap, class))
+        if (!claim_orphan(heap, class) && !page_open(heap, class))
             return false;
     }
 }
 
-void heap_end(struct heap *heap)
+void heap_close(struct heap *heap)
 {
-    moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF, .is_torn = 1};
     heap_close_woken(heap);
     medium_flush(heap);
     heap_abandon_pages(heap);
-    heap->number = 0;
+    heap_put_back(heap);
+}
 
-    if (lock_take(LOCK_HEAPS))
-        pool = NULL;
-    heap->next = pool;
-    pool = heap;
-    lock_drop(LOCK_HEAPS);
+void heap_end(struct heap *heap)
+{
+    while (heap->made_next)
+        heaps_delete(heap->made_next);
+    moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF, .is_torn = 1};
+    heap->is_ending = 0;
+    heap_close(heap);
 }
 
 void heap_forget_others(void)

@@ -32,6 +32,15 @@ struct heap {
     struct heap *next;      /* LOCK_HEAPS: in the pool of heaps without a thread */
     struct sec_shelf shelf; /* as in moat_self */
 
+    /* First-class heaps (heaps.h). */
+    uint64_t creator;                       /* atomic: the number of its thread's own heap */
+    uint64_t ticket;                        /* atomic: 0 for a thread's own heap */
+    struct heap *made_next, *made_previous; /* a thread's own heap, then those that the thread made */
+    uint32_t index;                         /* in the table of tickets, for life; 0 for none yet */
+    uint32_t medium_low, medium_high;       /* its medium blocks lie in these slices */
+    uint8_t has_large;                      /* it may have large blocks */
+    uint8_t is_ending;                      /* a thread's own: its end was put off once (process.c) */
+
     /* The only word that other threads write: the heap's number and the first page of its woken stack (remote.h). */
     uint64_t woken MOAT_ALIGNED(MOAT_CACHE_LINE);
 
@@ -61,6 +70,9 @@ MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
     return heap == MOAT_EMPTY_HEAP;
 }
 
+/* A heap under a new number, owned by nobody yet; NULL when there is no memory. And back to the pool, when it owns nothing. */
+struct heap *heap_take(void);
+void heap_put_back(struct heap *heap);
 /* The calling thread's heap, made or taken over if it has none; starts Moat first. NULL when there is no memory. */
 struct heap *heap_of_thread(void);
 /* A heap for one call: the thread's own, or, when that is torn down, one that such threads share; heap_leave must follow
@@ -69,7 +81,9 @@ struct heap *heap_enter(void);
 void heap_leave(void);
 /* Fills the class's shelf (shelf.h) with at least one block. Answers false when there is no memory. */
 bool heap_refill(struct heap *heap, unsigned class);
-/* Gives everything that the thread holds to others; its heap goes to the pool. */
+/* Gives everything that the heap holds to others, and the heap to the pool. */
+void heap_close(struct heap *heap);
+/* The same for all that the calling thread holds: its end. */
 void heap_end(struct heap *heap);
 /* In the child of a fork, on the one thread that lives: what the others had is left alone from now on. */
 void heap_forget_others(void);

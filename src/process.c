@@ -17,11 +17,19 @@
 static pthread_key_t key;
 static bool has_key, is_loaded;
 
-static void end_thread(void *heap)
+/* The destructors of the program come after this one, and one of them may use a heap that the thread made, or end it: where
+ * there is such a heap, its end waits for the next round. */
+static void end_thread(void *argument)
 {
-    (void)heap;
-    if (!heap_is_empty_heap(moat_self.heap))
-        heap_end(moat_self.heap);
+    struct heap *heap = moat_self.heap;
+
+    (void)argument;
+    if (heap_is_empty_heap(heap))
+        return;
+    if (heap->made_next && !heap->is_ending && pthread_setspecific(key, heap) == 0)
+        heap->is_ending = 1;
+    else
+        heap_end(heap);
 }
 
 void thread_expect_end(void)

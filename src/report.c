@@ -25,6 +25,7 @@ static const char *const kind_words[] = {
     [KIND_CORRUPTED_FREE_LIST] = "corrupted free list",
     [KIND_CORRUPTED_REMOTE_LIST] = "corrupted remote list",
     [KIND_CORRUPTED_PAGE] = "corrupted page",
+    [KIND_FOREIGN_HEAP] = "foreign heap",
     [KIND_OUT_OF_MEMORY] = "out of memory",
 };
 

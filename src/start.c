@@ -107,8 +107,8 @@ static void settle_child(void)
     state_forked();
     report_restart();
     random_restart();
-    if (!heap_is_empty_heap(moat_self.heap))
-        hook_desk_wipe(&moat_self.shelf);
+    for (struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
+        hook_desk_wipe(&heap->shelf);
     if (random_is_weak())
         stats_add(STAT_RANDOM_WEAK, 1);
     heap_forget_others();
