@@ -38,27 +38,65 @@ const char *moat_version(void);
 
 /* ---- First-class heaps ----
  *
- * A heap of a thread's own making: its blocks lie in pages of their own, and can be ended together. What holds for all of
- * the functions above holds for its blocks too.
+ * A heap of a thread's own making. Its blocks lie in pages of their own and can all be ended at once. What is said above
+ * holds for them too: sizes, alignment, errors, what is fatal.
  *
- *   Threads    the thread that made a heap is the only one that may name it in a call. Its blocks may be used, and freed by
- *              free(), by any thread. When the thread ends, its heaps are ended as by moat_heap_delete, after the first
- *              round of the destructors of thread-specific data, so that these may still use or end them.
- *   Fatal      in every build: a heap that another thread made, that has ended, that never was, or that is being visited;
- *              one line `moat: foreign heap in FUNCTION(): ...` and SIGABRT. A handle is no address and is never followed.
- *   Fork       the child has the heaps of the thread that forked. Those of other threads are lost to it; their blocks
- *              stay as they are.
- *   Cost       about 12 KiB a heap, more in a hardened build; heaps that have ended are used again. A heap with little in
- *              it holds at least a page of 64 KiB of addresses for each size class in use. At most 65,535 heaps.
+ *   Threads    only the thread that made a heap may name it in a call. Its blocks may be used, and freed by free(), by any
+ *              thread, also when the heap or the thread is gone. At the thread's end its heaps are ended as by
+ *              moat_heap_delete, after the first round of destructors of thread-specific data: these may still use or end
+ *              them.
+ *   Fatal      in every build, with one line `moat: foreign heap in FUNCTION(): ...` and SIGABRT: a heap that another thread
+ *              made, that has ended, that is being visited, or that never was. A handle is no address and is never
+ *              followed; NULL is no heap, and only ending it is allowed.
+ *   Fork       the child has the heaps of the thread that forked, and their blocks. Heaps of other threads are lost to
+ *              it; their blocks stay as they are.
+ *   Cost       some 4 KiB of memory a heap (12 in a hardened build) and 64 KiB of addresses for each size class that it
+ *              uses; a call costs some ten instructions more than malloc. What has ended is used again. At most 65,535
+ *              heaps at a time.
  */
 typedef struct moat_heap moat_heap_t;
 
-/* An empty heap of the calling thread. NULL with ENOMEM when there is no memory, or the thread's own end is past. */
+/* An empty heap of the calling thread. NULL with ENOMEM when there is no memory, or when the thread's own end is past. */
 moat_heap_t *moat_heap_new(void);
-/* As malloc, from the heap. NULL with ENOMEM when there is no memory. */
+
+/* As malloc, calloc and aligned_alloc (EINVAL for an alignment that is no power of two), from the heap. */
 void *moat_heap_malloc(moat_heap_t *heap, size_t bytes);
-/* Ends the heap and keeps its blocks: they live until they are freed. `heap` may be NULL. */
+void *moat_heap_calloc(moat_heap_t *heap, size_t count, size_t bytes);
+void *moat_heap_aligned_alloc(moat_heap_t *heap, size_t alignment, size_t bytes);
+/* As realloc, of any block of Moat's, whatever heap it is from: what it answers belongs to `heap`. (The answer of realloc
+ * for a heap's block may stay in that heap or belong to the calling thread.) */
+void *moat_heap_realloc(moat_heap_t *heap, void *block, size_t bytes);
+
+/* Ends the heap and keeps its blocks: they live on until each is freed. `heap` may be NULL. errno is kept. */
 void moat_heap_delete(moat_heap_t *heap);
+
+/* Ends the heap and all its blocks, whoever holds them. `heap` may be NULL. errno is kept. Every call of another thread that
+ * frees one of them must have returned before; in a hardened build (SECURE_DOUBLE_FREE) one that has not is accepted or
+ * fatal, elsewhere the heap is then undefined. Later, to free such a block is what a second free is: fatal in a
+ * hardened build, as `double free`, `stale pointer` or `never allocated block`, as long as its place was not handed out
+ * again. Takes a step for each page, and for each 64 KiB of addresses between the heap's medium blocks. */
+void moat_heap_destroy(moat_heap_t *heap);
+
+/* Calls visit(block, usable bytes, argument) for each block of the heap that is in use, until it answers false; answers false
+ * then, else true. `visit` may free the block that it is shown, and do anything with other heaps; it may not name this one,
+ * and has to return. Blocks that are freed meanwhile may still be shown. */
+bool moat_heap_visit_blocks(moat_heap_t *heap, bool (*visit)(void *block, size_t bytes, void *argument),
+                            void *argument);
+
+/* ---- Questions ---- */
+
+/* True if the address lies in memory that Moat has handed out or has ready to: in a page of blocks, used or free, or in a
+ * live block of more than 16 KiB. For any address whatever; never fatal. Slow outside the small and medium sizes. */
+bool moat_is_in_heap(const void *address);
+/* malloc_usable_size by a name of its own. */
+size_t moat_usable_size(const void *block);
+/* The largest request that takes a block as large as one for `bytes` does. A number that cannot be served is answered as it
+ * is. */
+size_t moat_good_size(size_t bytes);
+
+/* Gives back to the system what the calling thread and its heaps keep without need, and what lies ready for all threads.
+ * True if there was any. The same as malloc_trim. */
+bool moat_collect(void);
 
 /* C23; declared here because older headers lack them. `block` may be NULL. The size (and alignment) are those of the
  * request that gave the block, or for a block of realloc the last size asked for. */

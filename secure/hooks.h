@@ -304,6 +304,18 @@ MOAT_INLINE bool hook_page_emptied(const void *start, size_t bytes)
     return sec_states_release(moat_fixed.is.states, start, bytes);
 }
 
+/* A heap is destroyed: the live blocks of a page are free. How many there were; */
+MOAT_INLINE unsigned hook_took_live(const void *start)
+{
+    return sec_states_take_live(moat_fixed.is.states, start);
+}
+
+/* and how many there are, for figures. */
+MOAT_INLINE unsigned hook_count_live(const void *start)
+{
+    return sec_states_count_live(moat_fixed.is.states, start);
+}
+
 /* A sized free: false if the block cannot have been asked for with `bytes`. */
 MOAT_INLINE bool hook_size_fits(size_t bytes, size_t block_bytes)
 {

@@ -175,6 +175,36 @@ MOAT_INLINE bool sec_states_release(uintptr_t states, const void *start, size_t 
     return wrong == 0;
 }
 
+/* Owner: each live block of the slice becomes free, exactly once though others may be freeing it: eight at a step by
+ * compare-and-swap. Answers how many. */
+MOAT_INLINE unsigned sec_states_take_live(uintptr_t states, const void *start)
+{
+    const uint64_t each = 0x0101010101010101u;
+    uint64_t *word = (uint64_t *)(void *)sec_state_at(states, start);
+    unsigned taken = 0;
+
+    for (size_t i = 0; i < SEC_STATE_BYTES_PER_SLICE / sizeof *word; i++) {
+        uint64_t seen = atomic_get(&word[i]), found;
+        do {
+            found = (seen & each * SEC_STATE_LIVE) / SEC_STATE_LIVE; /* 1 in each byte of a live block */
+        } while (found != 0 && !atomic_cas_acq_rel(&word[i], &seen, (seen & ~(found * 0xff)) | found * SEC_STATE_FREE));
+        taken += (unsigned)(found * each >> 56);
+    }
+    return taken;
+}
+
+/* Any thread: how many blocks of the slice are live at the moment. */
+MOAT_INLINE unsigned sec_states_count_live(uintptr_t states, const void *start)
+{
+    const uint64_t each = 0x0101010101010101u;
+    const uint64_t *word = (const uint64_t *)(void *)sec_state_at(states, start);
+    unsigned count = 0;
+
+    for (size_t i = 0; i < SEC_STATE_BYTES_PER_SLICE / sizeof *word; i++)
+        count += (unsigned)((atomic_get(&word[i]) & each * SEC_STATE_LIVE) / SEC_STATE_LIVE * each >> 56);
+    return count;
+}
+
 /* Sized frees: more bytes than the block has cannot be what was asked for. */
 MOAT_INLINE bool sec_size_fits(size_t bytes, size_t block_bytes)
 {
@@ -272,6 +302,18 @@ MOAT_INLINE bool sec_states_release(uintptr_t states, const void *start, size_t 
 {
     (void)states, (void)start, (void)bytes;
     return true;
+}
+
+MOAT_INLINE unsigned sec_states_take_live(uintptr_t states, const void *start)
+{
+    (void)states, (void)start;
+    return 0;
+}
+
+MOAT_INLINE unsigned sec_states_count_live(uintptr_t states, const void *start)
+{
+    (void)states, (void)start;
+    return 0;
 }
 
 MOAT_INLINE bool sec_size_fits(size_t bytes, size_t block_bytes)

@@ -10,6 +10,7 @@
 #include "shelf.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* The heap, if the calling thread may use it; dies otherwise, in every build. */
 static struct heap *heap_of(const moat_heap_t *handle, const char *function)
@@ -24,6 +25,12 @@ static struct heap *heap_of(const moat_heap_t *handle, const char *function)
 static void settle(void)
 {
     heap_of_thread();
+}
+
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
 }
 
 /* What lies on the shelf, or nearest behind it; NULL where the cold way has to be gone. */
@@ -53,9 +60,7 @@ static void *malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const c
 MOAT_EXPORT moat_heap_t *moat_heap_new(void)
 {
     uint64_t ticket = heaps_make();
-    if (ticket == 0)
-        errno = ENOMEM;
-    return (moat_heap_t *)ticket;
+    return ticket != 0 ? (moat_heap_t *)ticket : no_memory();
 }
 
 MOAT_EXPORT void *moat_heap_malloc(moat_heap_t *handle, size_t bytes)
@@ -71,4 +76,85 @@ MOAT_EXPORT void moat_heap_delete(moat_heap_t *handle)
     struct heap *heap = heap_of(handle, "moat_heap_delete");
     settle();
     heaps_delete(heap);
+}
+
+MOAT_EXPORT void *moat_heap_calloc(moat_heap_t *handle, size_t count, size_t bytes)
+{
+    struct heap *heap = heap_of(handle, "moat_heap_calloc");
+    size_t total;
+    bool is_zeroed;
+
+    if (!checked_mul(count, bytes, &total))
+        return no_memory();
+    void *block = malloc_in(heap, total, &is_zeroed, "moat_heap_calloc");
+    if (block && !is_zeroed)
+        memset(block, 0, total);
+    return block;
+}
+
+MOAT_EXPORT void *moat_heap_aligned_alloc(moat_heap_t *handle, size_t alignment, size_t bytes)
+{
+    struct heap *heap = heap_of(handle, "moat_heap_aligned_alloc");
+    bool is_zeroed;
+
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (alignment <= MOAT_ALIGN)
+        return malloc_in(heap, bytes, &is_zeroed, "moat_heap_aligned_alloc");
+    settle();
+    return blocks_aligned_in(heap, alignment, bytes, "moat_heap_aligned_alloc");
+}
+
+MOAT_EXPORT void *moat_heap_realloc(moat_heap_t *handle, void *block, size_t bytes)
+{
+    struct heap *heap = heap_of(handle, "moat_heap_realloc");
+    bool is_zeroed;
+
+    if (!block)
+        return malloc_in(heap, bytes, &is_zeroed, "moat_heap_realloc");
+    settle();
+    if (bytes == 0) {
+        blocks_free_any(block, "moat_heap_realloc");
+        return NULL;
+    }
+    return blocks_realloc_in(heap, block, bytes, "moat_heap_realloc");
+}
+
+MOAT_EXPORT void moat_heap_destroy(moat_heap_t *handle)
+{
+    if (!handle)
+        return;
+    struct heap *heap = heap_of(handle, "moat_heap_destroy");
+    settle();
+    heaps_destroy(heap);
+}
+
+MOAT_EXPORT bool moat_heap_visit_blocks(moat_heap_t *handle, bool (*visit)(void *block, size_t bytes, void *argument),
+                                        void *argument)
+{
+    struct heap *heap = heap_of(handle, "moat_heap_visit_blocks");
+    settle();
+    return heaps_visit(heap, visit, argument);
+}
+
+MOAT_EXPORT bool moat_is_in_heap(const void *address)
+{
+    return blocks_has(address);
+}
+
+MOAT_EXPORT size_t moat_usable_size(const void *block)
+{
+    return blocks_usable(block, "moat_usable_size");
+}
+
+MOAT_EXPORT size_t moat_good_size(size_t bytes)
+{
+    return blocks_good_size(bytes);
+}
+
+MOAT_EXPORT bool moat_collect(void)
+{
+    return blocks_trim();
 }

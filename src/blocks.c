@@ -50,6 +50,12 @@ static void *pop(struct heap *heap, unsigned class, const char *function)
     return block;
 }
 
+static void *large_in(struct heap *heap, size_t bytes, size_t alignment, bool *is_zeroed)
+{
+    heap->has_large = 1;
+    return large_malloc(bytes, alignment, heap->ticket, is_zeroed);
+}
+
 /* No slice is left for the class, as can be in a cage that a limit made small: a block of a larger class that the heap
  * has at hand, or a mapping of its own. Counted, since an address may so serve another size. */
 static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char *function)
@@ -62,7 +68,7 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
         }
     }
     bool is_zeroed;
-    void *block = large_malloc(max_size(bytes, 1), MOAT_ALIGN, &is_zeroed);
+    void *block = large_in(heap, max_size(bytes, 1), MOAT_ALIGN, &is_zeroed);
     if (block)
         stats_add(STAT_BORROWED, 1);
     return block;
@@ -84,10 +90,10 @@ void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const c
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
         block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
-        if (!block && (block = large_malloc(bytes, MOAT_ALIGN, is_zeroed)))
+        if (!block && (block = large_in(heap, bytes, MOAT_ALIGN, is_zeroed)))
             stats_add(STAT_BORROWED, 1);
     } else {
-        block = large_malloc(bytes, MOAT_ALIGN, is_zeroed);
+        block = large_in(heap, bytes, MOAT_ALIGN, is_zeroed);
     }
     return block ? block : no_memory();
 }
@@ -114,22 +120,28 @@ static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const
     }
     if (alignment <= MOAT_SLICE && bytes <= MOAT_MEDIUM_MAX)
         return medium_malloc(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
-    return large_malloc(bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
+    return large_in(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed);
+}
+
+void *blocks_aligned_in(struct heap *heap, size_t alignment, size_t bytes, const char *function)
+{
+    bool is_zeroed;
+    bytes = max_size(bytes, 1);
+    void *block = aligned_of(heap, alignment, bytes, function);
+    if (!block && bytes <= MOAT_MEDIUM_MAX &&
+        (block = large_in(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed)))
+        stats_add(STAT_BORROWED, 1);
+    return block ? block : no_memory();
 }
 
 void *blocks_aligned(size_t alignment, size_t bytes, const char *function)
 {
     struct heap *heap = heap_enter();
-    bool is_zeroed;
     if (!heap)
         return passive_is_on() ? passive_aligned(alignment, bytes) : no_memory();
-    bytes = max_size(bytes, 1);
-    void *block = aligned_of(heap, alignment, bytes, function);
-    if (!block && bytes <= MOAT_MEDIUM_MAX &&
-        (block = large_malloc(bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed)))
-        stats_add(STAT_BORROWED, 1);
+    void *block = blocks_aligned_in(heap, alignment, bytes, function);
     heap_leave();
-    return block ? block : no_memory();
+    return block;
 }
 
 _Noreturn void blocks_die_of_list(const void *block, const char *function)
@@ -289,50 +301,41 @@ void blocks_free_any(void *block, const char *function)
         blocks_free(block, function);
 }
 
-/* A block for `bytes` that is likely to grow again. */
-static void *malloc_growing(size_t bytes, const char *function)
+/* A block that is to replace one of `usable` bytes. If it is larger it is likely to grow again. */
+static void *malloc_instead(struct heap *heap, size_t bytes, size_t usable, const char *function)
 {
     bool is_zeroed;
+    void *block = NULL;
 
-    if (bytes <= MOAT_SMALL_MAX || bytes > MOAT_MEDIUM_MAX)
-        return blocks_malloc(bytes, &is_zeroed, function);
-    struct heap *heap = heap_enter();
-    if (!heap)
-        return no_memory();
-    void *block = medium_malloc_growing(heap, bytes);
-    heap_leave();
-    return block ? block : blocks_malloc(bytes, &is_zeroed, function);
+    if (bytes > usable && bytes > MOAT_SMALL_MAX && bytes <= MOAT_MEDIUM_MAX)
+        block = medium_malloc_growing(heap, bytes);
+    return block ? block : blocks_malloc_in(heap, bytes, &is_zeroed, function);
 }
 
-void *blocks_realloc(void *block, size_t bytes, const char *function)
+/* A small or medium block stays where it is. False: it does not fit there, or `into` is another heap than its own. */
+static bool resize_in_place(struct heap *into, struct record *page, void *block, size_t usable, size_t bytes,
+                            const char *function)
 {
-    struct record *page = NULL;
-    size_t usable;
+    bool is_small = page->class < MOAT_SMALL_CLASSES;
 
-    if (locate(block, &page, function) == PLACE_OUTSIDE) {
-        if (passive_is_on())
-            return passive_realloc(block, bytes);
-        if (!large_usable(block, function, &usable)) {
-            if (is_passed_on())
-                return __libc_realloc(block, bytes);
-            meet_foreign(block, function);
-            return no_memory();
-        }
-        if (bytes > MOAT_MEDIUM_MAX) {
-            void *resized = large_resize(block, bytes);
-            return resized ? resized : no_memory();
-        }
-    } else {
-        usable = blocks_usable(block, function);
-        bool same_kind = (bytes <= MOAT_SMALL_MAX) == (page->class < MOAT_SMALL_CLASSES);
-        if (bytes <= usable && same_kind && (bytes > usable / 2 || usable <= MOAT_CACHE_LINE)) {
-            if (page->class >= MOAT_SMALL_CLASSES)
-                page->requested = bytes;
-            return block;
-        }
-    }
-    bool is_zeroed;
-    void *moved = bytes > usable ? malloc_growing(bytes, function) : blocks_malloc(bytes, &is_zeroed, function);
+    if ((bytes <= MOAT_SMALL_MAX) != is_small || bytes > usable || (bytes <= usable / 2 && usable > MOAT_CACHE_LINE))
+        return false;
+    if (is_small)
+        return !into || atomic_get(&page->owner) == into->number;
+    if (into)
+        medium_adopt(into, page, block, function);
+    page->requested = bytes;
+    return true;
+}
+
+static void *move_block(struct heap *into, void *block, size_t usable, size_t bytes, const char *function)
+{
+    struct heap *heap = into ? into : heap_enter();
+    if (!heap)
+        return no_memory();
+    void *moved = malloc_instead(heap, bytes, usable, function);
+    if (!into)
+        heap_leave();
     if (!moved)
         return NULL;
     memcpy(moved, block, min_size(usable, bytes));
@@ -340,12 +343,70 @@ void *blocks_realloc(void *block, size_t bytes, const char *function)
     return moved;
 }
 
+static void *realloc_outside(struct heap *into, void *block, size_t bytes, const char *function)
+{
+    size_t usable;
+
+    if (passive_is_on())
+        return passive_realloc(block, bytes);
+    if (!large_usable(block, function, &usable)) {
+        if (is_passed_on())
+            return __libc_realloc(block, bytes);
+        meet_foreign(block, function);
+        return no_memory();
+    }
+    if (bytes <= MOAT_MEDIUM_MAX)
+        return move_block(into, block, usable, bytes, function);
+    if (into)
+        into->has_large = 1;
+    void *resized = large_resize(block, bytes, into ? &into->ticket : NULL);
+    return resized ? resized : no_memory();
+}
+
+void *blocks_realloc_in(struct heap *into, void *block, size_t bytes, const char *function)
+{
+    struct record *page;
+
+    if (locate(block, &page, function) == PLACE_OUTSIDE)
+        return realloc_outside(into, block, bytes, function);
+    size_t usable = blocks_usable(block, function);
+    if (resize_in_place(into, page, block, usable, bytes, function))
+        return block;
+    return move_block(into, block, usable, bytes, function);
+}
+
+void *blocks_realloc(void *block, size_t bytes, const char *function)
+{
+    return blocks_realloc_in(NULL, block, bytes, function);
+}
+
+bool blocks_has(const void *address)
+{
+    size_t slice = slice_of_address(address);
+    if (slice >= atomic_get(&moat_fixed.is.slice_limit))
+        return large_has(address);
+    struct record *page = record_of_slice(slice);
+    uint64_t owner = atomic_get_acquire(&page->owner);
+    if (owner == OWNER_MEDIUM || owner == OWNER_INSIDE)
+        return atomic_get(&medium_head(page)->is_handed_out);
+    return owner != OWNER_NONE;
+}
+
+size_t blocks_good_size(size_t bytes)
+{
+    if (bytes <= MOAT_SMALL_MAX)
+        return min_size(class_bytes(class_of_bytes(bytes)), MOAT_SMALL_MAX);
+    if (bytes <= MOAT_MEDIUM_MAX)
+        return class_bytes(medium_class_of_bytes(bytes));
+    return bytes <= PTRDIFF_MAX - MOAT_OS_PAGE ? round_up(bytes, MOAT_OS_PAGE) : bytes;
+}
+
 bool blocks_trim(void)
 {
     bool any = false;
     if (passive_is_on())
         return passive_trim();
-    if (!heap_is_empty_heap(moat_self.heap))
-        any = heap_trim(moat_self.heap);
+    for (struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
+        any |= heap_trim(heap);
     return slices_trim() || any;
 }

@@ -134,21 +134,16 @@ bool heap_refill(struct heap *heap, unsigned class)
     }
 }
 
-void heap_close(struct heap *heap)
-{
-    heap_close_woken(heap);
-    medium_flush(heap);
-    heap_abandon_pages(heap);
-    heap_put_back(heap);
-}
-
 void heap_end(struct heap *heap)
 {
     while (heap->made_next)
         heaps_delete(heap->made_next);
     moat_self = (struct self){.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF, .is_torn = 1};
     heap->is_ending = 0;
-    heap_close(heap);
+    heap_close_woken(heap);
+    medium_flush(heap);
+    heap_abandon_pages(heap);
+    heap_put_back(heap);
 }
 
 void heap_forget_others(void)

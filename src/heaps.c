@@ -45,6 +45,9 @@
 #include "heaps.h"
 
 #include "cage.h"
+#include "large.h"
+#include "medium.h"
+#include "remote.h"
 
 struct heap **moat_heap_table[HEAPS_PARTS];
 
@@ -117,19 +120,115 @@ uint64_t heaps_make(void)
     return heap->ticket;
 }
 
-/* No ticket leads to the heap any more. */
-static void withdraw(struct heap *heap)
+/* The heap has nothing left: no ticket leads to it any more. */
+static void unmake(struct heap *heap)
 {
     atomic_set(&heap->ticket, 0);
-    atomic_set(&heap->creator, 0);
     leave_list(heap);
+    heap_put_back(heap);
     atomic_add(&count, (size_t)-1);
 }
 
 void heaps_delete(struct heap *heap)
 {
-    withdraw(heap);
-    heap_close(heap);
+    heap_close_woken(heap);
+    heap_abandon_pages(heap);
+    unmake(heap);
+}
+
+void heaps_destroy(struct heap *heap)
+{
+    heap_close_woken(heap);
+    heap_destroy_pages(heap);
+    medium_destroy(heap);
+    if (heap->has_large)
+        large_destroy(heap->ticket);
+    unmake(heap);
+}
+
+/* Free blocks of a page: one bit each. */
+struct marks {
+    const struct record *page;
+    uint64_t is_free[(MOAT_SLICE >> MOAT_ALIGN_BITS) / 64];
+};
+
+static unsigned index_of(const struct record *page, const void *block)
+{
+    return (unsigned)(size_t)((const char *)block - page_start(page)) / page->block_bytes;
+}
+
+static void mark(void *block, void *argument)
+{
+    struct marks *marks = argument;
+    unsigned index = index_of(marks->page, block);
+    marks->is_free[index / 64] |= 1ull << index % 64;
+}
+
+static void mark_list(struct marks *marks, void *first)
+{
+    unsigned left = marks->page->carved;
+    for (void *block = first; block && slice_of_address(block) == slice_of_record(marks->page) && left > 0; left--) {
+        mark(block, marks);
+        block = hook_next_of(block, *(void **)block);
+    }
+}
+
+/* Without states only the lists say which blocks are free. */
+static void mark_free(const struct heap *heap, struct marks *marks)
+{
+    if (HOOK_IS_EXACT)
+        return;
+    mark_list(marks, marks->page->free);
+    mark_list(marks, heap->free[marks->page->class]);
+    remote_each(marks->page, mark, marks);
+}
+
+static bool visit_page(const struct heap *heap, const struct record *page,
+                       bool (*see)(void *block, size_t bytes, void *argument), void *argument)
+{
+    struct marks marks = {.page = page};
+    mark_free(heap, &marks);
+    for (unsigned i = 0; i < page->carved; i++) {
+        char *block = page_start(page) + (size_t)i * page->block_bytes;
+        bool is_live = HOOK_IS_EXACT ? hook_is_live(block) : !(marks.is_free[i / 64] >> i % 64 & 1);
+        if (is_live && !see(block, page->block_bytes, argument))
+            return false;
+    }
+    return true;
+}
+
+static bool visit_small(const struct heap *heap, bool (*see)(void *block, size_t bytes, void *argument), void *argument)
+{
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++)
+        for (uint32_t slice = heap->queue[class].owned; slice != 0; slice = record_of_slice(slice)->owned_next)
+            if (!visit_page(heap, record_of_slice(slice), see, argument))
+                return false;
+    return true;
+}
+
+static bool visit_others(const struct heap *heap, bool (*see)(void *block, size_t bytes, void *argument),
+                         void *argument)
+{
+    uint32_t medium = 0;
+    struct large_place large = {0};
+    size_t bytes;
+    void *block;
+
+    while ((block = medium_next(heap, &medium, &bytes)) != NULL)
+        if (!see(block, bytes, argument))
+            return false;
+    while (heap->has_large && (block = large_next(heap->ticket, &large, &bytes)) != NULL)
+        if (!see(block, bytes, argument))
+            return false;
+    return true;
+}
+
+bool heaps_visit(struct heap *heap, bool (*see)(void *block, size_t bytes, void *argument), void *argument)
+{
+    atomic_set(&heap->creator, 0);
+    bool saw_all = visit_small(heap, see, argument) && visit_others(heap, see, argument);
+    atomic_set(&heap->creator, moat_self.number);
+    return saw_all;
 }
 
 size_t heaps_count(void)

@@ -32,6 +32,10 @@ MOAT_INLINE struct heap *heaps_find(uint64_t ticket)
 uint64_t heaps_make(void);
 /* Ends a heap of the calling thread: its blocks live on, its pages are abandoned as at a thread's end. */
 void heaps_delete(struct heap *heap);
+/* Ends a heap of the calling thread and all its blocks. */
+void heaps_destroy(struct heap *heap);
+/* Shows each live block of a heap of the calling thread with its usable bytes, until `see` answers false; so does this then. */
+bool heaps_visit(struct heap *heap, bool (*see)(void *block, size_t bytes, void *argument), void *argument);
 /* How many there are in the process. */
 size_t heaps_count(void);
 

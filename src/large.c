@@ -3,6 +3,8 @@
  * Range sizes are rounded like size classes (eight to a doubling), so a resting range fits every later one of its bin.
  * The bins are queues: what has rested longest is used first, and not before REST_RANGES others rest behind it. That
  * bound is a count for each size, so a few huge blocks that nobody touched cannot flush the queue of another size.
+ *
+ * More than 500 lines: whatever walks the table does so under its lock, and stands here.
  */
 #include "large.h"
 
@@ -34,6 +36,7 @@ struct large {
     size_t opened;  /* usable bytes from start, whole OS pages */
     size_t range;   /* bytes of addresses */
     size_t requested;
+    uint64_t ticket;     /* of the first-class heap that the block belongs to, or 0 */
     struct large *chain; /* in its bucket */
     struct large *next;  /* in its bin's queue, or among the unused */
     enum large_state state;
@@ -309,7 +312,7 @@ static bool open_range(struct large *large, size_t bytes, size_t alignment)
     return true;
 }
 
-void *large_malloc(size_t bytes, size_t alignment, bool *is_zeroed)
+void *large_malloc(size_t bytes, size_t alignment, uint64_t ticket, bool *is_zeroed)
 {
     void *answer = NULL;
     size_t range;
@@ -320,6 +323,7 @@ void *large_malloc(size_t bytes, size_t alignment, bool *is_zeroed)
     take_lock();
     struct large *large = make_room() ? reserve(range, alignment) : NULL;
     if (large && open_range(large, bytes, alignment)) {
+        large->ticket = ticket;
         answer = (void *)large->user;
         *is_zeroed = !large->is_dirty;
     } else if (large) {
@@ -329,13 +333,22 @@ void *large_malloc(size_t bytes, size_t alignment, bool *is_zeroed)
     return answer;
 }
 
+/* The range that the address lies in, as far as it is open. */
+static const struct large *around(const void *address)
+{
+    for (size_t i = 0; table.buckets && i < BUCKETS; i++)
+        for (const struct large *large = table.buckets[i]; large; large = large->chain)
+            if ((uintptr_t)address - (uintptr_t)large->start < large->opened)
+                return large;
+    return NULL;
+}
+
 /* Why an address that is no live block's start lies in the area; the process is about to end, so a walk is fine. */
 static _Noreturn void die_of(const void *block, const struct large *found, const char *function)
 {
-    for (size_t i = 0; !found && table.buckets && i < BUCKETS; i++)
-        for (struct large *large = table.buckets[i]; large; large = large->chain)
-            if ((uintptr_t)block - (uintptr_t)large->start < large->opened)
-                moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_BYTES, large->requested);
+    const struct large *other = found ? NULL : around(block);
+    if (other)
+        moat_die(KIND_INTERIOR_POINTER, function, block, DETAIL_BYTES, other->requested);
     if (found)
         moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, found->requested);
     moat_die(KIND_STALE_POINTER, function, block, DETAIL_UNKNOWN, 0);
@@ -352,20 +365,67 @@ static struct large *live_block(const void *block, const char *function)
     return NULL;
 }
 
+/* Frees a live block. The lock is held, but not while memory is given back: that takes milliseconds for a large block. */
+static void retire(struct large *large)
+{
+    large->state = LARGE_RESTING;
+    lock_drop(LOCK_LARGE);
+    close_range(large);
+    take_lock();
+    rest(large);
+}
+
 bool large_free(void *block, const char *function)
 {
     take_lock();
     struct large *large = live_block(block, function);
-    if (large) {
-        large->state = LARGE_RESTING;
-        /* Giving memory back takes milliseconds for a large block: not under the lock. */
-        lock_drop(LOCK_LARGE);
-        close_range(large);
-        take_lock();
-        rest(large);
-    }
+    if (large)
+        retire(large);
     lock_drop(LOCK_LARGE);
     return large != NULL;
+}
+
+/* The heap's live block with the lowest address above `place` in place's bucket, else the lowest of a later bucket: in
+ * this order nothing that lives on is met twice or left out, whatever is freed or made between two steps. */
+static struct large *next_of(uint64_t ticket, struct large_place *place)
+{
+    struct large *found = NULL;
+    for (; table.buckets && place->bucket < BUCKETS && !found; place->bucket++, place->block = 0)
+        for (struct large *large = table.buckets[place->bucket]; large; large = large->chain)
+            if (large->state == LARGE_LIVE && large->ticket == ticket && large->user > place->block &&
+                (!found || large->user < found->user))
+                found = large;
+    if (found)
+        *place = (struct large_place){.bucket = bucket_of(found->user), .block = found->user};
+    return found;
+}
+
+void *large_next(uint64_t ticket, struct large_place *place, size_t *usable)
+{
+    take_lock();
+    const struct large *large = next_of(ticket, place);
+    if (large)
+        *usable = (size_t)((uintptr_t)large->start + large->opened - large->user);
+    lock_drop(LOCK_LARGE);
+    return large ? (void *)place->block : NULL;
+}
+
+void large_destroy(uint64_t ticket)
+{
+    struct large_place place = {0};
+    take_lock();
+    for (struct large *large; (large = next_of(ticket, &place)) != NULL;)
+        retire(large);
+    lock_drop(LOCK_LARGE);
+}
+
+bool large_has(const void *address)
+{
+    take_lock();
+    const struct large *large = around(address);
+    bool has = large && large->state == LARGE_LIVE;
+    lock_drop(LOCK_LARGE);
+    return has;
 }
 
 bool large_usable(const void *block, const char *function, size_t *usable)
@@ -417,13 +477,14 @@ static struct large *move(struct large *old, size_t opened)
     }
     large->opened = opened;
     large->user = (uintptr_t)large->start + (old->user - (uintptr_t)old->start);
+    large->ticket = old->ticket;
     large->state = LARGE_LIVE;
     enter(large);
     rest(old);
     return large;
 }
 
-void *large_resize(void *block, size_t bytes)
+void *large_resize(void *block, size_t bytes, const uint64_t *ticket)
 {
     void *answer = NULL;
 
@@ -436,6 +497,7 @@ void *large_resize(void *block, size_t bytes)
         large = move(large, opened);
     if (large) {
         large->requested = bytes;
+        large->ticket = ticket ? *ticket : large->ticket;
         answer = (void *)large->user;
     }
     lock_drop(LOCK_LARGE);
@@ -445,13 +507,11 @@ void *large_resize(void *block, size_t bytes)
 void large_count(size_t *blocks, size_t *bytes)
 {
     take_lock();
-    for (size_t i = 0; table.buckets && i < BUCKETS; i++) {
-        for (const struct large *large = table.buckets[i]; large; large = large->chain) {
+    for (size_t i = 0; table.buckets && i < BUCKETS; i++)
+        for (const struct large *large = table.buckets[i]; large; large = large->chain)
             if (large->state == LARGE_LIVE) {
                 *blocks += 1;
                 *bytes += large->opened;
             }
-        }
-    }
     lock_drop(LOCK_LARGE);
 }

@@ -34,15 +34,25 @@ static uint32_t *choose_kept(uint32_t *link)
     return link;
 }
 
-static struct record *take(struct heap *heap, unsigned class)
+/* Who keeps freed blocks: the thread, for all of its heaps. */
+static struct heap *keeper_of(struct heap *heap)
+{
+    return heap->ticket != 0 ? moat_self.heap : heap;
+}
+
+static struct record *take_kept(struct heap *heap, unsigned class)
 {
     uint32_t *kept = choose_kept(&heap->medium[class - MOAT_SMALL_CLASSES]);
-    if (kept) {
-        struct record *page = record_of_slice(*kept);
-        *kept = page->queue_next;
-        heap->medium_bytes -= page->block_bytes;
-        return page;
-    }
+    if (!kept)
+        return NULL;
+    struct record *page = record_of_slice(*kept);
+    *kept = page->queue_next;
+    heap->medium_bytes -= page->block_bytes;
+    return page;
+}
+
+static struct record *take_run(unsigned class)
+{
     uint32_t slices = slices_of_class(class);
     struct record *page = slices_take(class, slices);
     if (!page)
@@ -60,11 +70,31 @@ static struct record *take(struct heap *heap, unsigned class)
     return page;
 }
 
-static void *hand_out(struct record *page, char *block, size_t bytes)
+static struct record *take(struct heap *heap, unsigned class)
 {
+    struct record *page = take_kept(keeper_of(heap), class);
+    return page ? page : take_run(class);
+}
+
+/* A first-class heap remembers where its blocks lie. */
+static void note(struct heap *heap, const struct record *page)
+{
+    uint32_t slice = slice_of_record(page);
+    if (heap->ticket == 0)
+        return;
+    if (heap->medium_high == 0 || slice < heap->medium_low)
+        heap->medium_low = slice;
+    if (slice >= heap->medium_high)
+        heap->medium_high = slice + 1;
+}
+
+static void *hand_out(struct heap *heap, struct record *page, char *block, size_t bytes)
+{
+    note(heap, page);
+    atomic_set(&page->ticket, heap->ticket); /* before the block is live: see heaps.c */
     if (!hook_allocated(page_start(page)))
         moat_die(KIND_CORRUPTED_FREE_LIST, "malloc", block, DETAIL_BYTES, page->block_bytes);
-    page->user = (uintptr_t)block;
+    atomic_set_release(&page->user, (uintptr_t)block); /* for medium_next */
     page->requested = bytes;
     atomic_set(&page->is_handed_out, 1);
     atomic_set_release(&page->owner, OWNER_MEDIUM);
@@ -78,7 +108,7 @@ void *medium_malloc(struct heap *heap, size_t bytes, size_t alignment, bool *is_
         return NULL;
     *is_zeroed = page->is_zeroed;
     page->is_zeroed = 0;
-    return hand_out(page, hook_place(page_start(page), page->block_bytes, bytes, alignment), bytes);
+    return hand_out(heap, page, hook_place(page_start(page), page->block_bytes, bytes, alignment), bytes);
 }
 
 void *medium_malloc_growing(struct heap *heap, size_t bytes)
@@ -88,7 +118,7 @@ void *medium_malloc_growing(struct heap *heap, size_t bytes)
     if (!page)
         return NULL;
     page->is_zeroed = 0;
-    return hand_out(page, page_start(page), bytes);
+    return hand_out(heap, page, page_start(page), bytes);
 }
 
 struct record *medium_head(struct record *page)
@@ -104,12 +134,16 @@ static void check(const struct record *page, const void *block, const char *func
         moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
 }
 
-void medium_free(struct heap *heap, struct record *page, void *block, const char *function)
+/* Whoever swaps the ticket has the block: a free, or the end of its heap. */
+static bool swap_ticket(struct record *page, uint64_t next)
 {
-    check(page, block, function);
-    if (!hook_freed_medium(page_start(page)))
-        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
+    uint64_t ticket = atomic_get(&page->ticket);
+    return ticket == next || atomic_cas_acq_rel(&page->ticket, &ticket, next);
+}
 
+/* Keeps the block for its thread's next request, or gives it to all. */
+static void put_away(struct heap *heap, struct record *page)
+{
     atomic_set(&page->is_handed_out, 0);
     if (heap && page->block_bytes <= KEEP_LARGEST && heap->medium_bytes + page->block_bytes <= KEEP_BYTES) {
         uint32_t *kept = &heap->medium[page->class - MOAT_SMALL_CLASSES];
@@ -119,6 +153,63 @@ void medium_free(struct heap *heap, struct record *page, void *block, const char
         return;
     }
     slices_release(page);
+}
+
+void medium_free(struct heap *heap, struct record *page, void *block, const char *function)
+{
+    check(page, block, function);
+    if (!swap_ticket(page, 0) || !hook_freed_medium(page_start(page)))
+        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
+    put_away(heap, page);
+}
+
+void medium_adopt(struct heap *heap, struct record *page, const void *block, const char *function)
+{
+    check(page, block, function);
+    note(heap, page);
+    if (!swap_ticket(page, heap->ticket))
+        moat_die(KIND_DOUBLE_FREE, function, block, DETAIL_BYTES, page->requested);
+}
+
+/* The first slice from `slice` on that has a block of the heap, medium_high if there is none. */
+static uint32_t slice_of_next(const struct heap *heap, uint32_t slice)
+{
+    for (; slice < heap->medium_high; slice++) {
+        const struct record *page = record_of_slice(slice);
+        if (atomic_get_acquire(&page->owner) == OWNER_MEDIUM && atomic_get_acquire(&page->ticket) == heap->ticket)
+            break;
+    }
+    return slice;
+}
+
+void *medium_next(const struct heap *heap, uint32_t *place, size_t *usable)
+{
+    uint32_t slice = *place > heap->medium_low ? *place : heap->medium_low;
+    while ((slice = slice_of_next(heap, slice)) < heap->medium_high) {
+        const struct record *page = record_of_slice(slice++);
+        uintptr_t user = atomic_get_acquire(&page->user);
+        /* Freed meanwhile, it may have been handed out elsewhere. */
+        if (atomic_get(&page->ticket) == heap->ticket) {
+            *place = slice;
+            *usable = (size_t)((uintptr_t)page_start(page) + page->block_bytes - user);
+            return (void *)user;
+        }
+    }
+    return NULL;
+}
+
+void medium_destroy(struct heap *heap)
+{
+    for (uint32_t slice = heap->medium_low; (slice = slice_of_next(heap, slice)) < heap->medium_high; slice++) {
+        struct record *page = record_of_slice(slice);
+        uint64_t ticket = heap->ticket;
+        if (!atomic_cas_acq_rel(&page->ticket, &ticket, 0))
+            continue; /* another thread's free was first */
+        if (!hook_freed_medium(page_start(page)))
+            moat_die(KIND_CORRUPTED_PAGE, "moat_heap_destroy", (void *)page->user, DETAIL_BYTES, page->requested);
+        put_away(keeper_of(heap), page);
+    }
+    heap->medium_low = heap->medium_high = 0;
 }
 
 size_t medium_usable(const struct record *page, const void *block, const char *function)

@@ -16,6 +16,12 @@ void *medium_malloc(struct heap *heap, size_t bytes, size_t alignment, bool *is_
 void *medium_malloc_growing(struct heap *heap, size_t bytes);
 /* `page` is the run's first record; `heap` may be NULL. Dies if `block` is not what was handed out. */
 void medium_free(struct heap *heap, struct record *page, void *block, const char *function);
+/* The block belongs to a first-class heap of the calling thread from now on. Dies as medium_free does. */
+void medium_adopt(struct heap *heap, struct record *page, const void *block, const char *function);
+/* All blocks of a first-class heap of the calling thread: frees them; or one after another, for a place that begins as 0:
+ * answers the next one and its usable bytes, NULL after the last. */
+void medium_destroy(struct heap *heap);
+void *medium_next(const struct heap *heap, uint32_t *place, size_t *usable);
 /* Bytes from `block` to the end of its run. Dies as medium_free does. */
 size_t medium_usable(const struct record *page, const void *block, const char *function);
 /* The record of the run that `page`, of a medium block's slice, belongs to. */

@@ -71,8 +71,11 @@ struct record {
     uint32_t head;         /* a later slice of a run: the first one */
 
     /* The second line. */
-    uint64_t remote;      /* atomic: the remote word, see remote.h */
-    struct heap *waker;   /* atomic: whose woken stack a push may put the page on */
+    uint64_t remote; /* atomic: the remote word, see remote.h */
+    union {
+        struct heap *waker; /* atomic: whose woken stack a push may put the page on */
+        uint64_t ticket;    /* atomic, medium: of the first-class heap that the block belongs to, or 0 */
+    };
     uint32_t is_woken;    /* atomic: 1 while the page stands on a woken stack */
     uint32_t woken_next;  /* the holder of the page's place on the stack */
     uint32_t orphan_next; /* LOCK_ORPHANS */

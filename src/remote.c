@@ -43,6 +43,19 @@ bool remote_is_waiting(const struct record *page)
     return remote_head(atomic_get(&page->remote)) != 0;
 }
 
+void remote_each(const struct record *page, void (*see)(void *block, void *argument), void *argument)
+{
+    /* Acquire: the pushers' links. Only the owner takes nodes away, so what hangs on this word stays. */
+    uint64_t word = atomic_get_acquire(&page->remote);
+    unsigned head = remote_head(word);
+
+    for (unsigned i = remote_count(word); i > 0 && head != 0 && head <= (MOAT_SLICE >> MOAT_ALIGN_BITS); i--) {
+        char *block = block_of_head(page, head);
+        see(block, argument);
+        head = hook_remote_next_of(block, *(uint64_t *)(void *)block, epoch_of(word));
+    }
+}
+
 unsigned remote_collect(struct record *page)
 {
     uint64_t epoch = (atomic_get(&page->remote) + epoch_step) & epoch_mask;
@@ -247,6 +260,49 @@ void heap_abandon_pages(struct heap *heap)
             unsigned back = page_back(page);
             page_disown(heap, page);
             page_abandon(heap, page, back);
+        }
+    }
+}
+
+/* All free blocks of a page on its list again, in a build with states: which they are, these say. */
+static void relink(struct record *page)
+{
+    page->free = NULL;
+    for (unsigned i = page->carved; i-- > 0;) {
+        char *block = page_start(page) + (size_t)i * page->block_bytes;
+        if (hook_is_free(block)) {
+            *(void **)(void *)block = hook_link_of(block, page->free);
+            page->free = block;
+        }
+    }
+}
+
+/* The page is on no list of the heap's; `back` of its blocks are. Takes the others too. */
+static void page_destroy(struct heap *heap, struct record *page, unsigned back)
+{
+    back += remote_collect(page);
+    if (HOOK_IS_EXACT) {
+        /* What is missing now is on its way to the remote list, and keeps the page. */
+        back += hook_took_live(page_start(page));
+        if (!HOOK_HAS_MAGAZINES)
+            relink(page);
+    } else if (remote_hold_wakes(page)) {
+        page_give_up(page);
+        return;
+    }
+    page_abandon(heap, page, back);
+}
+
+void heap_destroy_pages(struct heap *heap)
+{
+    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
+        struct class_queue *queue = &heap->queue[class];
+        shelf_clear(heap, class);
+        while (queue->owned != 0) {
+            struct record *page = record_of_slice(queue->owned);
+            unsigned back = page_back(page);
+            page_disown(heap, page);
+            page_destroy(heap, page, back);
         }
     }
 }

@@ -46,6 +46,9 @@ bool remote_is_waiting(const struct record *page);
 /* Owner: takes all remotely freed blocks to the page's own list. Returns how many. Dies if they are not what they were. */
 unsigned remote_collect(struct record *page);
 
+/* Owner: shows the blocks that stand on the remote list, and changes nothing. */
+void remote_each(const struct record *page, void (*see)(void *block, void *argument), void *argument);
+
 /* A page is opened by `heap`: from here on frees find an owner. Dies if its remote word is not as it was left. */
 void remote_open(struct record *page, struct heap *heap);
 /* Owner: no thread will put the page on a woken stack until remote_open. False: one is doing so, or it stands there. */
@@ -68,6 +71,9 @@ void heap_close_woken(struct heap *heap);
 
 /* The heap's thread ends: gives all its pages of all classes away. */
 void heap_abandon_pages(struct heap *heap);
+/* The heap is destroyed: the same, and all blocks of these pages are free. Where others are freeing some in this moment,
+ * a page stays an orphan until they have; without states they must not. */
+void heap_destroy_pages(struct heap *heap);
 /* Takes a page of the class that lost its thread. Answers false if there is none. */
 bool heap_claim_orphan(struct heap *heap, unsigned class);
 

@@ -127,17 +127,271 @@ static void many_heaps_at_once(void)
         moat_heap_delete(heaps[i]);
 }
 
+static void destroy_takes_everything(void)
+{
+    for (int round = 0; round < 3; round++) {
+        moat_heap_t *heap = moat_heap_new(), *other = moat_heap_new();
+        unsigned char *kept = moat_heap_malloc(other, 100), *own = moat_malloc(100);
+        pattern_fill(kept, 100, 1);
+        pattern_fill(own, 100, 2);
+        stock_fill(heap);
+        for (size_t i = 0; i < BLOCKS; i += 3)
+            moat_free(stock.block[i]);
+        moat_heap_destroy(heap);
+        /* What others had is theirs still; what was taken serves again. */
+        EXPECT(pattern_holds(kept, 100, 1));
+        EXPECT(pattern_holds(own, 100, 2));
+        stock_fill(other);
+        stock_free();
+        moat_free(kept);
+        moat_free(own);
+        moat_heap_destroy(other);
+    }
+    moat_heap_destroy(NULL);
+}
+
+static void expect_refused(void *answer, int reason)
+{
+    EXPECT(answer == NULL);
+    EXPECT_EQ(errno, reason);
+    errno = 0;
+}
+
 static void too_much_is_refused(void)
 {
+    const size_t half = family_launder_size(SIZE_MAX / 2 + 1);
     moat_heap_t *heap = moat_heap_new();
+    void *kept = moat_heap_malloc(heap, 50);
+
     errno = 0;
-    EXPECT(moat_heap_malloc(heap, family_launder_size((size_t)PTRDIFF_MAX + 1)) == NULL);
-    EXPECT_EQ(errno, ENOMEM);
+    expect_refused(moat_heap_malloc(heap, half), ENOMEM);
+    expect_refused(moat_heap_calloc(heap, half, 2), ENOMEM);
+    expect_refused(moat_heap_calloc(heap, 1, half), ENOMEM);
+    expect_refused(moat_heap_realloc(heap, kept, half), ENOMEM);
+    expect_refused(moat_heap_aligned_alloc(heap, 64, half), ENOMEM);
+    expect_refused(moat_heap_aligned_alloc(heap, 48, 48), EINVAL);
+    expect_refused(moat_heap_aligned_alloc(heap, 0, 48), EINVAL);
     void *nothing = moat_heap_malloc(heap, 0);
-    EXPECT(nothing != NULL);
+    EXPECT(nothing != NULL && nothing != kept);
     moat_free(nothing);
+    moat_free(kept);
     moat_heap_delete(heap);
     moat_heap_delete(NULL);
+}
+
+static void calloc_clears(void)
+{
+    moat_heap_t *heap = moat_heap_new();
+    for (size_t i = 0; i < SIZES_COUNT(sizes_small) + SIZES_COUNT(sizes_medium); i++) {
+        size_t small = SIZES_COUNT(sizes_small), size = i < small ? sizes_small[i] : sizes_medium[i - small];
+        unsigned char *dirty = moat_heap_malloc(heap, size);
+        memset(dirty, 0xee, size);
+        moat_free(dirty);
+        unsigned char *blocks[50];
+        for (size_t j = 0; j < 50; j++) {
+            blocks[j] = moat_heap_calloc(heap, j % 2 ? size : 1, j % 2 ? 1 : size);
+            EXPECT(pattern_is_zero(blocks[j], size));
+            memset(blocks[j], 0xdd, size);
+        }
+        for (size_t j = 0; j < 50; j++)
+            moat_free(blocks[j]);
+    }
+    moat_heap_destroy(heap);
+}
+
+static void alignments_are_kept(void)
+{
+    moat_heap_t *heap = moat_heap_new();
+    for (size_t alignment = 1; alignment <= (size_t)4 << 20; alignment *= 2) {
+        for (size_t size = 1; size < 3000000; size = size * 7 + 1) {
+            unsigned char *block = moat_heap_aligned_alloc(heap, alignment, size);
+            EXPECT(block != NULL && (uintptr_t)block % alignment == 0);
+            EXPECT(moat_usable_size(block) >= size);
+            pattern_fill(block, size, alignment);
+            EXPECT(pattern_holds(block, size, alignment));
+            moat_free(block);
+        }
+    }
+    moat_heap_destroy(heap);
+}
+
+struct count {
+    size_t blocks, bytes;
+    size_t stop_at; /* 0: never */
+    const void *wanted;
+    bool saw_wanted, frees;
+};
+
+static bool count_one(void *block, size_t bytes, void *argument)
+{
+    struct count *count = argument;
+    count->blocks++;
+    count->bytes += bytes;
+    count->saw_wanted |= block == count->wanted;
+    EXPECT_EQ(bytes, moat_usable_size(block));
+    EXPECT(moat_is_in_heap(block));
+    if (count->frees)
+        moat_free(block);
+    return count->blocks != count->stop_at;
+}
+
+static size_t count_blocks(moat_heap_t *heap)
+{
+    struct count count = {0};
+    EXPECT(moat_heap_visit_blocks(heap, count_one, &count));
+    return count.blocks;
+}
+
+static bool is_from(moat_heap_t *heap, const void *block)
+{
+    struct count count = {.wanted = block};
+    moat_heap_visit_blocks(heap, count_one, &count);
+    return count.saw_wanted;
+}
+
+static void *free_every_second(void *argument)
+{
+    for (size_t i = 0; i < BLOCKS; i += 2)
+        moat_free(stock.block[i]);
+    return argument;
+}
+
+static void visits_show_each_block(void)
+{
+    moat_heap_t *heap = moat_heap_new();
+    struct count count = {.stop_at = 60};
+    size_t usable = 0;
+
+    EXPECT_EQ(count_blocks(heap), 0);
+    stock_fill(heap);
+    void *own = moat_malloc(100);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        EXPECT(is_from(heap, stock.block[i]));
+        usable += moat_usable_size(stock.block[i]);
+    }
+    EXPECT(!is_from(heap, own));
+    EXPECT(!moat_heap_visit_blocks(heap, count_one, &count));
+    EXPECT_EQ(count.blocks, 60);
+    count = (struct count){0};
+    EXPECT(moat_heap_visit_blocks(heap, count_one, &count));
+    EXPECT_EQ(count.blocks, BLOCKS);
+    EXPECT_EQ(count.bytes, usable);
+
+    in_thread(free_every_second, NULL);
+    EXPECT_EQ(count_blocks(heap), BLOCKS / 2);
+    count = (struct count){.frees = true};
+    EXPECT(moat_heap_visit_blocks(heap, count_one, &count));
+    EXPECT_EQ(count.blocks, BLOCKS / 2);
+    EXPECT_EQ(count_blocks(heap), 0);
+    moat_free(own);
+    moat_heap_delete(heap);
+}
+
+/* From anywhere into the heap, from any size to any. */
+static void realloc_answers_in_the_heap(void)
+{
+    static const size_t sizes[] = {10, 100, 110, 5000, 20000, 22000, 300000, 2000000, 2100000, 9000000};
+    moat_heap_t *heap = moat_heap_new(), *other = moat_heap_new();
+    for (size_t i = 0; i < SIZES_COUNT(sizes); i++) {
+        for (size_t j = 0; j < SIZES_COUNT(sizes); j++) {
+            size_t from = sizes[i], to = sizes[j];
+            unsigned char *block = (i + j) % 2 ? moat_malloc(from) : moat_heap_malloc(other, from);
+            pattern_fill(block, from, i);
+            block = family_launder(moat_heap_realloc(heap, block, to));
+            EXPECT(pattern_prefix_holds(block, from, to, i));
+            EXPECT(is_from(heap, block) && !is_from(other, block));
+            block = family_launder(moat_heap_realloc(other, block, to));
+            EXPECT(pattern_prefix_holds(block, from, to, i));
+            EXPECT(!is_from(heap, block) && is_from(other, block));
+            EXPECT(moat_heap_realloc(heap, block, 0) == NULL);
+        }
+    }
+    void *fresh = moat_heap_realloc(heap, NULL, 40);
+    EXPECT(is_from(heap, fresh));
+    EXPECT_EQ(count_blocks(heap), 1);
+    EXPECT_EQ(count_blocks(other), 0);
+    moat_heap_destroy(heap);
+    moat_heap_destroy(other);
+}
+
+static void realloc_works_on_heaps_blocks(void)
+{
+    moat_heap_t *heap = moat_heap_new();
+    stock_fill(heap);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t to = stock_size(i * 7 + 3);
+        stock.block[i] = family_launder(moat_realloc(stock.block[i], to));
+        EXPECT(pattern_prefix_holds(stock.block[i], stock.size[i], to, i));
+        stock.size[i] = to;
+        pattern_fill(stock.block[i], to, i);
+    }
+    moat_heap_delete(heap);
+    stock_free();
+}
+
+static void good_size_takes_the_same_block(size_t size)
+{
+    size_t good = moat_good_size(size);
+    EXPECT(good >= size);
+    EXPECT_EQ(moat_good_size(good), good);
+    if (size > 0)
+        EXPECT(moat_good_size(good + 1) > good);
+    if (size < (size_t)8 << 20 && good % 16 == 0) {
+        void *one = moat_malloc(good), *other = moat_malloc(size);
+        EXPECT(moat_usable_size(one) >= moat_usable_size(other));
+        EXPECT(moat_usable_size(one) >= good);
+        moat_free(one);
+        moat_free(other);
+    }
+}
+
+static void good_sizes(void)
+{
+    static size_t edges[SIZES_EDGES_MAX];
+    size_t count = sizes_edges(edges);
+    good_size_takes_the_same_block(0);
+    for (size_t i = 0; i < count; i++)
+        good_size_takes_the_same_block(edges[i]);
+    for (size_t i = 0; i < SIZES_COUNT(sizes_medium); i++)
+        good_size_takes_the_same_block(sizes_medium[i]);
+    for (size_t i = 0; i < SIZES_COUNT(sizes_large); i++)
+        good_size_takes_the_same_block(sizes_large[i]);
+    EXPECT_EQ(moat_good_size(SIZE_MAX), SIZE_MAX);
+}
+
+static void addresses_are_told_apart(void)
+{
+    static int global;
+    int local;
+    EXPECT(!moat_is_in_heap(NULL));
+    EXPECT(!moat_is_in_heap(&global));
+    EXPECT(!moat_is_in_heap(&local));
+    EXPECT(!moat_is_in_heap((const void *)(uintptr_t)0x8000000000000000u));
+    EXPECT(!moat_is_in_heap((const void *)UINTPTR_MAX));
+    for (size_t size = 10; size < 10000000; size *= 10) {
+        char *block = moat_malloc(size);
+        EXPECT(moat_is_in_heap(block));
+        EXPECT(moat_is_in_heap(block + size - 1));
+        moat_free(block);
+        if (size > 16384)
+            EXPECT(!moat_is_in_heap(block));
+    }
+    EXPECT_EQ(moat_usable_size(NULL), 0);
+}
+
+static void collect_gives_back(void)
+{
+    moat_heap_t *heap = moat_heap_new();
+    for (int round = 0; round < 2; round++) {
+        void *blocks[300];
+        for (size_t i = 0; i < 300; i++)
+            blocks[i] = moat_heap_malloc(heap, 4000);
+        for (size_t i = 0; i < 300; i++)
+            moat_free(blocks[i]);
+        EXPECT(moat_collect());
+        EXPECT(!moat_collect());
+    }
+    moat_heap_delete(heap);
 }
 
 static pthread_key_t late_key;
@@ -176,7 +430,16 @@ int main(void)
     blocks_outlive_their_heap();
     blocks_outlive_their_thread();
     many_heaps_at_once();
+    destroy_takes_everything();
     too_much_is_refused();
+    calloc_clears();
+    alignments_are_kept();
+    visits_show_each_block();
+    realloc_answers_in_the_heap();
+    realloc_works_on_heaps_blocks();
+    good_sizes();
+    addresses_are_told_apart();
+    collect_gives_back();
     destructors_may_use_heaps();
     return expect_done();
 }

@@ -11,7 +11,16 @@
 #ifdef TEST_REAL_NAMES
 #pragma weak moat_heap_new
 #pragma weak moat_heap_malloc
+#pragma weak moat_heap_calloc
+#pragma weak moat_heap_aligned_alloc
+#pragma weak moat_heap_realloc
 #pragma weak moat_heap_delete
+#pragma weak moat_heap_destroy
+#pragma weak moat_heap_visit_blocks
+#pragma weak moat_is_in_heap
+#pragma weak moat_usable_size
+#pragma weak moat_good_size
+#pragma weak moat_collect
 #endif
 
 static inline bool heaps_are_there(void)

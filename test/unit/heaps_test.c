@@ -2,6 +2,7 @@
 #include "unit/unit.h"
 
 #include "heaps.h"
+#include "medium.h"
 #include "moat.h"
 #include "remote.h"
 
@@ -123,6 +124,173 @@ static void thread_ends_its_heaps(void)
     moat_free(block);
 }
 
+/* ---- destroy ---- */
+
+enum { COUNT = 100, MEDIUM = 40000, LARGE = 3 << 20 };
+
+static void *free_all_of(void *blocks)
+{
+    for (void **block = blocks; *block; block++)
+        moat_free(*block);
+    return NULL;
+}
+
+/* Live, freed here, freed by another thread and not yet collected: all of it goes. */
+static void destroy_releases_pages(size_t bytes)
+{
+    moat_heap_t *handle = moat_heap_new();
+    void *blocks[COUNT + 1] = {NULL}, *others[COUNT / 3 + 2] = {NULL};
+    struct record *pages[COUNT];
+
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = moat_heap_malloc(handle, bytes);
+        memset(blocks[i], 1, bytes);
+        pages[i] = unit_page_of(blocks[i]);
+    }
+    for (size_t i = 0; i < COUNT; i += 3)
+        moat_free(blocks[i]);
+    for (size_t i = 1; i < COUNT; i += 3)
+        others[i / 3] = blocks[i];
+    unit_in_thread(free_all_of, others);
+    EXPECT(moat_heap_is_valid());
+    moat_heap_destroy(handle);
+    for (size_t i = 0; i < COUNT; i++)
+        EXPECT_EQ(pages[i]->owner, OWNER_NONE);
+    EXPECT(moat_heap_is_valid());
+}
+
+/* The first half of another thread's free: the state has changed, the push is to come. */
+static void destroy_waits_for_frees_under_way(void)
+{
+    if (!HOOK_IS_EXACT) {
+        unit_skip("frees under way", "no states");
+        return;
+    }
+    moat_heap_t *handle = moat_heap_new();
+    void *late = moat_heap_malloc(handle, 1200), *other = moat_heap_malloc(handle, 1200);
+    struct record *page = unit_page_of(late);
+    EXPECT(unit_page_of(other) == page);
+
+    EXPECT(hook_freed_remote(late));
+    moat_heap_destroy(handle);
+    EXPECT_EQ(page->owner, OWNER_ORPHAN);
+    EXPECT(!hook_is_live(other));
+    /* Back to before the first half, and then the whole. */
+    EXPECT(hook_collected(late) && (!HOOK_HAS_MAGAZINES || hook_shelved(late)) && hook_allocated(late));
+    moat_free(late);
+    EXPECT_EQ(page->owner, moat_self.number);
+    EXPECT_EQ(page_back(page), page->carved);
+    EXPECT(moat_heap_is_valid());
+}
+
+static bool is_handed_out(const void *block)
+{
+    return medium_head(unit_page_of(block))->is_handed_out;
+}
+
+static void destroy_ends_medium_and_large_blocks(void)
+{
+    struct mallinfo2 before = moat_mallinfo2();
+    moat_heap_t *handle = moat_heap_new(), *other = moat_heap_new();
+    char *medium = moat_heap_malloc(handle, MEDIUM), *kept = moat_heap_malloc(other, MEDIUM);
+    char *large = moat_heap_malloc(handle, LARGE), *kept_large = moat_heap_malloc(other, LARGE);
+    char *own = moat_malloc(MEDIUM), *moved = moat_heap_malloc(handle, MEDIUM);
+
+    moved = moat_heap_realloc(other, moved, MEDIUM - 100);
+    EXPECT_EQ(unit_page_of(moved)->ticket, (uintptr_t)other);
+    memset(large, 1, LARGE);
+    moat_heap_destroy(handle);
+    EXPECT(!is_handed_out(medium));
+    EXPECT(is_handed_out(kept) && is_handed_out(own) && is_handed_out(moved));
+    EXPECT(unit_faults(large, true) && !unit_faults(kept_large, true));
+    EXPECT_EQ(moat_mallinfo2().hblks - before.hblks, 1);
+    moat_free(own);
+    moat_heap_destroy(other);
+    EXPECT_EQ(moat_mallinfo2().hblks - before.hblks, 0);
+    EXPECT_EQ(moat_mallinfo2().uordblks - before.uordblks, 0);
+}
+
+/* A run that the heap once had, freed and handed out to the thread itself. */
+static void destroy_leaves_what_was_freed(void)
+{
+    moat_heap_t *handle = moat_heap_new();
+    char *first = moat_heap_malloc(handle, MEDIUM);
+    struct record *run = unit_page_of(first);
+    EXPECT_EQ(run->ticket, (uintptr_t)handle);
+    moat_free(first);
+    EXPECT_EQ(run->ticket, 0);
+    char *second = moat_malloc(MEDIUM);
+    EXPECT(unit_page_of(second) == run); /* kept by the thread that freed it */
+    moat_heap_destroy(handle);
+    EXPECT(is_handed_out(second));
+    EXPECT_EQ(moat_malloc_usable_size(second) >= MEDIUM, true);
+    moat_free(second);
+}
+
+static void *free_one(void *block)
+{
+    moat_free(block);
+    return NULL;
+}
+
+/* Blocks above the small sizes outlive a deleted heap too, and belong to nobody afterwards. */
+static void delete_keeps_medium_and_large_blocks(void)
+{
+    moat_heap_t *handle = moat_heap_new();
+    char *medium = moat_heap_malloc(handle, MEDIUM), *large = moat_heap_malloc(handle, LARGE);
+    moat_heap_delete(handle);
+    memset(medium, 1, MEDIUM);
+    memset(large, 1, LARGE);
+    unit_in_thread(free_one, medium);
+    unit_in_thread(free_one, large);
+    EXPECT(!is_handed_out(medium));
+}
+
+/* ---- fork ---- */
+
+static pid_t by_clone(void)
+{
+    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static bool heap_works(moat_heap_t *handle, void **inherited)
+{
+    void *blocks[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = moat_heap_malloc(handle, 100 * i + 1);
+        if (!blocks[i] || blocks[i] == inherited[0])
+            return false;
+        memset(blocks[i], 2, 100 * i + 1);
+    }
+    for (size_t i = 0; i < COUNT; i += 2)
+        moat_free(blocks[i]);
+    free_all_of(inherited);
+    moat_heap_t *fresh = moat_heap_new();
+    if (!moat_heap_malloc(fresh, 10) || !moat_heap_is_valid())
+        return false;
+    moat_heap_destroy(handle);
+    moat_heap_delete(fresh);
+    return moat_heap_is_valid();
+}
+
+static void children_have_the_heaps(void)
+{
+    static pid_t (*const ways[])(void) = {fork, _Fork, by_clone};
+    for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+        moat_heap_t *handle = moat_heap_new();
+        void *blocks[] = {moat_heap_malloc(handle, 1), moat_heap_malloc(handle, MEDIUM),
+                          moat_heap_malloc(handle, LARGE), NULL};
+        pid_t child = ways[way]();
+        if (child == 0) {
+            alarm(20);
+            _exit(heap_works(handle, blocks) ? UNIT_PASSED : 0);
+        }
+        int status = child_wait(child);
+        EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == UNIT_PASSED);
+        EXPECT(heap_works(handle, blocks));
+    }
+}
+
 /* ---- what is fatal, in every build ---- */
 
 struct misuse {
@@ -152,13 +320,54 @@ static void by_malloc(moat_heap_t *handle)
     moat_heap_malloc(handle, 10);
 }
 
+static void by_calloc(moat_heap_t *handle)
+{
+    moat_heap_calloc(handle, 1, 10);
+}
+
+static void by_aligned_alloc(moat_heap_t *handle)
+{
+    moat_heap_aligned_alloc(handle, 64, 10);
+}
+
+static void by_realloc(moat_heap_t *handle)
+{
+    moat_heap_realloc(handle, moat_malloc(10), 100);
+}
+
+static bool see_none(void *block, size_t bytes, void *argument)
+{
+    (void)block, (void)bytes, (void)argument;
+    return false;
+}
+
+static void by_visit(moat_heap_t *handle)
+{
+    moat_heap_visit_blocks(handle, see_none, NULL);
+}
+
 static const struct {
     const char *name;
     void (*call)(moat_heap_t *handle);
 } calls[] = {
-    {"moat_heap_malloc", by_malloc},
-    {"moat_heap_delete", moat_heap_delete},
+    {"moat_heap_malloc", by_malloc},          {"moat_heap_calloc", by_calloc},
+    {"moat_heap_realloc", by_realloc},        {"moat_heap_aligned_alloc", by_aligned_alloc},
+    {"moat_heap_visit_blocks", by_visit},     {"moat_heap_delete", moat_heap_delete},
+    {"moat_heap_destroy", moat_heap_destroy},
 };
+
+static bool call_while_visited(void *block, size_t bytes, void *misuse)
+{
+    (void)block, (void)bytes;
+    call_it(misuse);
+    return true;
+}
+
+static void call_from_visitor(void *argument)
+{
+    struct misuse *misuse = argument;
+    moat_heap_visit_blocks(misuse->handle, call_while_visited, misuse);
+}
 
 static void expect_foreign(void (*way)(void *), struct misuse *misuse, const char *function)
 {
@@ -175,10 +384,12 @@ static void expect_foreign(void (*way)(void *), struct misuse *misuse, const cha
 static void wrong_heaps_are_fatal(void)
 {
     moat_heap_t *alive = moat_heap_new(), *ended = moat_heap_new();
+    EXPECT(moat_heap_malloc(alive, 1) != NULL);
     moat_heap_delete(ended);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         struct misuse misuse = {alive, calls[i].call};
         expect_foreign(call_in_thread, &misuse, calls[i].name);
+        expect_foreign(call_from_visitor, &misuse, calls[i].name);
         misuse.handle = ended;
         expect_foreign(call_here, &misuse, calls[i].name);
         misuse.handle = (moat_heap_t *)(void *)&misuse;
@@ -196,6 +407,14 @@ int main(void)
     heaps_claim_no_orphans();
     deleted_heaps_pages_are_abandoned();
     thread_ends_its_heaps();
+    destroy_releases_pages(40);
+    destroy_releases_pages(1000);
+    destroy_releases_pages(9000);
+    destroy_waits_for_frees_under_way();
+    destroy_ends_medium_and_large_blocks();
+    destroy_leaves_what_was_freed();
+    delete_keeps_medium_and_large_blocks();
+    children_have_the_heaps();
     wrong_heaps_are_fatal();
     return expect_done();
 }
