@@ -12,7 +12,7 @@
  *
  * Who owns what
  *   small pages    owner = the heap's number, on the heap's lists
- *   medium blocks  nobody, as ever; record.heap holds the ticket while the block is handed out
+ *   medium blocks  nobody, as ever; record.ticket holds the ticket while the block is handed out
  *   large blocks   the table's entry holds the ticket (LOCK_LARGE)
  *   the heap       `creator`, the number of its thread's own heap; the thread's list of them hangs on that
  *
@@ -31,7 +31,7 @@
  *   destroy  takes live blocks too. With states: each live block of a page becomes free by compare-and-swap; then the page
  *            is abandoned as above, which gives it to the pool, since all of its blocks are back. A block that another
  *            thread is freeing in that moment is `remote` and not yet on the list: it is missed in the count, so the page
- *            becomes an orphan, and that thread's push claims it. So a free that races with destroy is accepted or
+ *            becomes an orphan, which takes that push like any other. So a free that races with destroy is accepted or
  *            fatal, and never touches memory that was given away. Without states nobody can see such a free: there it
  *            must have returned before, which is what the manual asks for in every build.
  *            Later frees find a block that is free, a page that is not in use, or a block that was never handed out.

@@ -52,6 +52,7 @@ extern const struct death_case cases_foreign[];
 extern const struct death_case cases_sized[];
 extern const struct death_case cases_operators[];
 extern const struct death_case cases_guards[];
+extern const struct death_case cases_heaps[];
 
 /* What the child tells the driver through REPORT_DESCRIPTOR. */
 enum { REPORT_DESCRIPTOR = 3 };

@@ -30,7 +30,7 @@ enum {
 
 static const struct death_case *const tables[] = {
     cases_double_free, cases_races, cases_processes, cases_interior, cases_stale,
-    cases_foreign,     cases_sized, cases_operators, cases_guards,
+    cases_foreign,     cases_sized, cases_operators, cases_guards,   cases_heaps,
 };
 
 static struct {
