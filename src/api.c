@@ -266,6 +266,12 @@ MOAT_EXPORT int malloc_info(int options, FILE *stream)
 
 MOAT_EXPORT void malloc_stats(void)
 {
+    struct census census = census_take();
+    report_number("stats: bytes in pages: ", census.page_bytes);
+    report_number("stats: of these handed out: ", census.live_bytes);
+    report_number("stats: free blocks: ", census.free_blocks);
+    report_number("stats: large blocks: ", census.large_blocks);
+    report_number("stats: bytes in large blocks: ", census.large_bytes);
     stats_print();
 }
 

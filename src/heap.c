@@ -27,6 +27,7 @@ static struct heap *pool;
 /* What destructors allocate after their thread's heap has ended: a heap of their own each would never end. */
 static struct heap *late_heap;
 static uint64_t last_number = OWNER_FIRST_HEAP;
+static size_t in_use; /* atomic */
 
 /* Where the kernel wipes nothing, fork's handler in the child does (settle_child in start.c), and start.c has counted it. */
 static bool give_desk(struct heap *heap)
@@ -61,6 +62,7 @@ struct heap *heap_take(void)
     }
     heap->number = number;
     atomic_set(&heap->creator, number);
+    atomic_add(&in_use, 1);
     heap_open_woken(heap);
     return heap;
 }
@@ -69,11 +71,17 @@ void heap_put_back(struct heap *heap)
 {
     heap->number = 0;
     atomic_set(&heap->creator, 0);
+    atomic_add(&in_use, (size_t)-1);
     if (lock_take(LOCK_HEAPS))
         pool = NULL;
     heap->next = pool;
     pool = heap;
     lock_drop(LOCK_HEAPS);
+}
+
+size_t heap_count(void)
+{
+    return atomic_get(&in_use);
 }
 
 struct heap *heap_of_thread(void)

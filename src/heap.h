@@ -73,6 +73,8 @@ MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
 /* A heap under a new number, owned by nobody yet; NULL when there is no memory. And back to the pool, when it owns nothing. */
 struct heap *heap_take(void);
 void heap_put_back(struct heap *heap);
+/* Heaps that are not in the pool. */
+size_t heap_count(void);
 /* The calling thread's heap, made or taken over if it has none; starts Moat first. NULL when there is no memory. */
 struct heap *heap_of_thread(void);
 /* A heap for one call: the thread's own, or, when that is torn down, one that such threads share; heap_leave must follow

@@ -1,6 +1,8 @@
 /* Figures of the heap: counted exactly for what the calling thread did, in mallinfo2 and what is made of it. */
 #include "unit/unit.h"
 
+#include "moat.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -50,6 +52,7 @@ static void medium_blocks_are_counted(void)
     for (size_t i = 0; i < 20; i++)
         moat_free(blocks[i]);
     expect_difference(&before, 0, 0, 0);
+    EXPECT_EQ(moat_mallinfo2().arena, before.arena);
 }
 
 static void large_blocks_are_counted(void)
@@ -90,6 +93,59 @@ static void other_threads_blocks_are_counted(void)
     unit_in_thread(allocate_all, NULL);
     expect_difference(&before, COUNT * 128ul, 0, 0);
     free_all(NULL);
+    expect_difference(&before, 0, 0, 0);
+}
+
+static pthread_barrier_t filled, looked;
+
+/* Keeps what it freed, in magazines or lists, while somebody looks. */
+static void *free_most_and_wait(void *unused)
+{
+    allocate_all(NULL);
+    for (size_t i = 1; i < COUNT; i++)
+        moat_free(blocks[i]);
+    pthread_barrier_wait(&filled);
+    pthread_barrier_wait(&looked);
+    return unused;
+}
+
+static void what_others_keep_is_free(void)
+{
+    struct mallinfo2 before = moat_mallinfo2();
+    pthread_t thread;
+
+    pthread_barrier_init(&filled, NULL, 2);
+    pthread_barrier_init(&looked, NULL, 2);
+    if (!EXPECT_EQ(pthread_create(&thread, NULL, free_most_and_wait, NULL), 0))
+        return;
+    pthread_barrier_wait(&filled);
+    if (HOOK_IS_EXACT)
+        expect_difference(&before, 128, 0, 0);
+    else /* but for the list that it allocates from */
+        EXPECT(moat_mallinfo2().uordblks - before.uordblks <= MOAT_SLICE);
+    pthread_barrier_wait(&looked);
+    pthread_join(thread, NULL);
+    expect_difference(&before, 128, 0, 0);
+    moat_free(blocks[0]);
+    expect_difference(&before, 0, 0, 0);
+}
+
+static void first_class_heaps_are_counted(void)
+{
+    struct mallinfo2 before = moat_mallinfo2();
+    moat_heap_t *heap = moat_heap_new();
+
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = moat_heap_malloc(heap, 120);
+    expect_difference(&before, COUNT * 128ul, 0, 0);
+    for (size_t i = 0; i < COUNT; i += 2)
+        moat_free(blocks[i]);
+    expect_difference(&before, COUNT / 2 * 128ul, 0, 0);
+    for (size_t i = 1; i < COUNT; i += 2)
+        moat_free(blocks[i]);
+    moat_free(moat_heap_malloc(heap, 100000));
+    expect_difference(&before, 0, 0, 0);
+    moat_heap_delete(heap);
     expect_difference(&before, 0, 0, 0);
 }
 
@@ -150,6 +206,8 @@ int main(void)
     medium_blocks_are_counted();
     large_blocks_are_counted();
     other_threads_blocks_are_counted();
+    what_others_keep_is_free();
+    first_class_heaps_are_counted();
     narrow_figures_are_the_same();
     thread_without_heap_counts_too();
     malloc_info_says_the_same();
