@@ -28,6 +28,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -97,6 +98,29 @@ size_t moat_good_size(size_t bytes);
 /* Gives back to the system what the calling thread and its heaps keep without need, and what lies ready for all threads.
  * True if there was any. The same as malloc_trim. */
 bool moat_collect(void);
+
+/* How much is in use, counted at the call. A block counts as what it has, not as what was asked for. What other threads do
+ * meanwhile may be counted or not. In the plain build the blocks of the list that another thread allocates from next,
+ * at most a page's for each size class and thread, count as in use. */
+struct moat_stats {
+    size_t bytes;        /* in: sizeof(struct moat_stats); out: as many of them as this library knows */
+    size_t page_bytes;   /* of pages of small blocks and of medium blocks (16 KiB to 1 MiB) in use */
+    size_t live_bytes;   /* of these, in the program's hands */
+    size_t free_blocks;  /* small ones that were used before and are not */
+    size_t large_blocks; /* above 1 MiB, in the program's hands, */
+    size_t large_bytes;  /* and their bytes */
+    size_t thread_heaps; /* of threads that have allocated and have not ended */
+    size_t heaps;        /* of moat_heap_new, not ended */
+    size_t degraded;     /* protections that were not there as they should be, as `moat status` counts them */
+};
+
+/* Fills in *stats, as far as its `bytes` reach, and sets `bytes`; members that a later version adds come at the end. False, and
+ * nothing done, if `bytes` is less than what stands here. Takes a step for each 64 KiB of addresses that were ever used, and
+ * in a hardened build 256 more for each page in use. */
+bool moat_stats_get(struct moat_stats *stats);
+/* What Moat counts all along, for index 0 and up: the words of `moat: stats:` and `moat status`, which stay as they are for
+ * the life of the process, and the count. False behind the last. An index means the same in one build of Moat only. */
+bool moat_stats_counter(unsigned index, const char **words, uint64_t *count);
 
 /* C23; declared here because older headers lack them. `block` may be NULL. The size (and alignment) are those of the
  * request that gave the block, or for a block of realloc the last size asked for. */

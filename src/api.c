@@ -258,9 +258,10 @@ MOAT_EXPORT int malloc_info(int options, FILE *stream)
             "<malloc version=\"moat-%d.%d\">\n"
             "<pages bytes=\"%zu\" live=\"%zu\" free_blocks=\"%zu\"/>\n"
             "<large count=\"%zu\" bytes=\"%zu\"/>\n"
+            "<heaps threads=\"%zu\" made=\"%zu\"/>\n"
             "</malloc>\n",
             MOAT_VERSION_MAJOR, MOAT_VERSION_MINOR, census.page_bytes, census.live_bytes, census.free_blocks,
-            census.large_blocks, census.large_bytes);
+            census.large_blocks, census.large_bytes, census.thread_heaps, census.first_class_heaps);
     return 0;
 }
 

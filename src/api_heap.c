@@ -5,9 +5,12 @@
 #include "moat.h"
 
 #include "blocks.h"
+#include "census.h"
 #include "heaps.h"
 #include "report.h"
 #include "shelf.h"
+#include "state.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <string.h>
@@ -157,4 +160,32 @@ MOAT_EXPORT size_t moat_good_size(size_t bytes)
 MOAT_EXPORT bool moat_collect(void)
 {
     return blocks_trim();
+}
+
+MOAT_EXPORT bool moat_stats_get(struct moat_stats *stats)
+{
+    if (stats->bytes < sizeof *stats)
+        return false;
+    struct census census = census_take();
+    *stats = (struct moat_stats){
+        .bytes = sizeof *stats,
+        .page_bytes = census.page_bytes,
+        .live_bytes = census.live_bytes,
+        .free_blocks = census.free_blocks,
+        .large_blocks = census.large_blocks,
+        .large_bytes = census.large_bytes,
+        .thread_heaps = census.thread_heaps,
+        .heaps = census.first_class_heaps,
+        .degraded = atomic_get(&moat_shown.head.degraded),
+    };
+    return true;
+}
+
+MOAT_EXPORT bool moat_stats_counter(unsigned index, const char **words, uint64_t *count)
+{
+    if (index >= STAT_COUNT)
+        return false;
+    *words = moat_shown.counter[index].name;
+    *count = stats_get((enum stat)index);
+    return true;
 }

@@ -21,6 +21,8 @@
 #pragma weak moat_usable_size
 #pragma weak moat_good_size
 #pragma weak moat_collect
+#pragma weak moat_stats_get
+#pragma weak moat_stats_counter
 #endif
 
 static inline bool heaps_are_there(void)

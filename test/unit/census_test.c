@@ -186,6 +186,7 @@ static void thread_without_heap_counts_too(void)
 static void malloc_info_says_the_same(void)
 {
     char text[1024] = "", wanted[64];
+    moat_heap_t *heap = moat_heap_new();
     struct mallinfo2 info = moat_mallinfo2();
     FILE *file = fmemopen(text, sizeof text, "w");
     EXPECT_EQ(moat_malloc_info(0, file), 0);
@@ -194,7 +195,9 @@ static void malloc_info_says_the_same(void)
     EXPECT(strstr(text, wanted) != NULL);
     snprintf(wanted, sizeof wanted, "<pages bytes=\"%zu\"", info.arena);
     EXPECT(strstr(text, wanted) != NULL);
+    EXPECT(strstr(text, "<heaps threads=\"1\" made=\"1\"/>") != NULL);
     EXPECT_EQ(moat_malloc_info(1, stdout), EINVAL);
+    moat_heap_delete(heap);
 }
 
 int main(void)
