@@ -154,6 +154,21 @@ void heap_end(struct heap *heap)
     heap_put_back(heap);
 }
 
+/* What others have freed and nobody was woken for. A page may be given up by that, also another one than was looked at: then
+ * the walk begins again, with pages that have nothing to collect any more. */
+static void collect_waiting(struct heap *heap, unsigned class)
+{
+    uint32_t slice = heap->queue[class].owned;
+    while (slice != 0) {
+        struct record *page = record_of_slice(slice);
+        uint32_t next = page->owned_next;
+        if (remote_is_waiting(page))
+            page_took_back(heap, page, remote_collect(page));
+        bool is_ours = next == 0 || atomic_get(&record_of_slice(next)->owner) == heap->number;
+        slice = is_ours ? next : heap->queue[class].owned;
+    }
+}
+
 void heap_forget_others(void)
 {
     remote_forget_others(last_number + 1, moat_self.number);
@@ -179,6 +194,7 @@ bool heap_trim(struct heap *heap)
     heap_drain_woken(heap);
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
         shelf_clear(heap, class);
+        collect_waiting(heap, class);
         any |= release_empty_pages(heap, class);
     }
     return any;

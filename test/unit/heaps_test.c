@@ -246,6 +246,25 @@ static void delete_keeps_medium_and_large_blocks(void)
     EXPECT(!is_handed_out(medium));
 }
 
+/* Fewer than the wake threshold in the last page: nobody is woken for those. */
+static void collect_takes_what_others_freed(void)
+{
+    enum { BYTES = 500, MOST = 4 * MOAT_SLICE / BYTES };
+    moat_heap_t *handle = moat_heap_new();
+    const struct class_queue *queue = &behind(handle)->queue[class_of_bytes(BYTES)];
+    void *blocks[MOST] = {moat_heap_malloc(handle, BYTES)};
+
+    for (size_t i = 1; i < 3ul * unit_page_of(blocks[0])->capacity + 3; i++)
+        blocks[i] = moat_heap_malloc(handle, BYTES);
+    EXPECT(queue->page_count > 2);
+    unit_in_thread(free_all_of, blocks);
+    EXPECT(queue->page_count > 2);
+    EXPECT(moat_collect());
+    EXPECT_EQ(queue->page_count, 0);
+    EXPECT(moat_heap_is_valid());
+    moat_heap_delete(handle);
+}
+
 /* ---- fork ---- */
 
 static pid_t by_clone(void)
@@ -414,6 +433,7 @@ int main(void)
     destroy_ends_medium_and_large_blocks();
     destroy_leaves_what_was_freed();
     delete_keeps_medium_and_large_blocks();
+    collect_takes_what_others_freed();
     children_have_the_heaps();
     wrong_heaps_are_fatal();
     return expect_done();
