@@ -1,4 +1,5 @@
-/* First-class heaps: what they hand out is a block like any other, whoever frees it, and whatever becomes of the heap. */
+/* First-class heaps: what they hand out is a block like any other, whoever frees it, and whatever becomes of the heap.
+ * Over 500 lines, since each function of theirs is tried in each of these ways. */
 #include "support/expect.h"
 #include "support/heaps.h"
 #include "support/pace.h"

@@ -219,8 +219,13 @@ static void destroy_leaves_what_was_freed(void)
     EXPECT_EQ(run->ticket, (uintptr_t)handle);
     moat_free(first);
     EXPECT_EQ(run->ticket, 0);
+    /* Kept by the thread that freed it, which has it back at once, or with random order when it is drawn. */
     char *second = moat_malloc(MEDIUM);
-    EXPECT(unit_page_of(second) == run); /* kept by the thread that freed it */
+    for (unsigned i = 0; i < 1000 && unit_page_of(second) != run; i++) {
+        moat_free(second);
+        second = moat_malloc(MEDIUM);
+    }
+    EXPECT(unit_page_of(second) == run);
     moat_heap_destroy(handle);
     EXPECT(is_handed_out(second));
     EXPECT_EQ(moat_malloc_usable_size(second) >= MEDIUM, true);
