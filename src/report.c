@@ -154,11 +154,14 @@ void report_restart(void)
     atomic_set(&dying_thread, 0);
 }
 
-/* The thread waits for the end of the process, which the dying one brings; or for the end of a vfork's child. */
+/* The thread waits for the end of the process, which the dying one brings; or for the end of a vfork's child. Where it is
+ * the dying one itself, a signal handler has jumped out of the report, or runs on top of it: there is no way back. */
 void report_park_if_dying(void)
 {
     uint32_t first = atomic_get(&dying_thread);
-    while (first != 0 && first != os_thread_id()) {
+    while (first != 0) {
+        if (first == os_thread_id())
+            os_abort();
         if (!os_wait_a_second_while(&dying_thread, first) && !os_has_thread(first))
             drop_dying_flag(first);
         first = atomic_get(&dying_thread);

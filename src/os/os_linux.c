@@ -344,14 +344,25 @@ struct kernel_sigaction {
     uint64_t mask;
 };
 
-_Noreturn void os_abort(void)
+static void default_action(long number)
 {
     struct kernel_sigaction standard = {0};
-    uint64_t abort_only = 1ull << (SIGABRT - 1);
+    os_syscall(SYS_rt_sigaction, number, (long)&standard, 0, sizeof standard.mask, 0, 0);
+}
 
-    os_syscall(SYS_rt_sigaction, SIGABRT, (long)&standard, 0, sizeof standard.mask, 0, 0);
-    os_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&abort_only, 0, sizeof abort_only, 0, 0);
+_Noreturn void os_abort(void)
+{
+    uint64_t mask = ~0ull;
+
+    /* From here on no handler may run: it could jump out. */
+    os_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0, 0);
+    default_action(SIGABRT);
+    mask = ~(1ull << (SIGABRT - 1));
+    os_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0, 0);
     os_syscall(SYS_tgkill, os_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0), os_thread_id(), SIGABRT, 0, 0, 0);
-    for (;;)
+    /* The first process of a container is not ended by that, but by a trap without a handler. */
+    for (;;) {
+        default_action(SIGILL);
         __builtin_trap();
+    }
 }
