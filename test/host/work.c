@@ -3,7 +3,8 @@
  *     work [--before FILTER] [--after FILTER] PART...
  *
  * --before: the filter is there when the program starts (it executes itself under it). --after: it is put on when main
- * begins, after nothing but constructors and, for the part crew, the making of threads. Parts, in the order given:
+ * begins, after nothing but constructors and, for the parts crew and spin, the making of threads. In place of a filter,
+ * `mlockall` locks all memory, also that to come. Parts, in the order given:
  *
  *     alone   every kind of block and of resizing, whole pages emptied, trim, chunks that move to another class
  *     crew    four threads, made before the filter; each frees what another allocated; their heaps begin and end under the
@@ -29,6 +30,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 enum { HELD_MAX = 4096, CREW = 4, ROUNDS = 6, PARCELS = 150, LEFT = 40, PHASE_BYTES = 16 << 20 };
@@ -412,8 +414,14 @@ int main(int argc, char **argv)
         if (find_part(argv[i])->before_filter != NULL)
             find_part(argv[i])->before_filter();
     filter_watch();
-    if (after != NULL && !filter_install(after))
+    if (after != NULL && strcmp(after, "mlockall") == 0) {
+        if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+            expect_say("mlockall: errno %d\n", errno);
+            return 2;
+        }
+    } else if (after != NULL && !filter_install(after)) {
         return 2;
+    }
     for (int i = first; i < argc; i++)
         find_part(argv[i])->work();
     filter_process_ends();
