@@ -36,28 +36,40 @@ static void *no_memory(void)
     return NULL;
 }
 
-/* What lies on the shelf, or nearest behind it; NULL where the cold way has to be gone. */
-static void *take_small(struct heap *heap, size_t bytes, const char *function)
+/* What lies on the shelf; NULL where it is empty. */
+MOAT_INLINE void *take(struct heap *heap, size_t bytes, const char *function)
 {
     unsigned class = moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN];
     bool is_sound;
     void *block = shelf_take(heap, &heap->shelf, class, &is_sound);
-    if (!block && shelf_restock(heap, &heap->shelf, class))
-        block = shelf_take(heap, &heap->shelf, class, &is_sound);
-    if (block && MOAT_UNLIKELY(!is_sound || !hook_allocated(block)))
+    if (MOAT_LIKELY(block != NULL) && MOAT_UNLIKELY(!is_sound || !hook_allocated(block)))
         blocks_die_of_list(block, function);
     return block;
 }
 
-static void *malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
+/* The shelf is empty or the request is not small: takes from behind the shelf, or goes the cold way. */
+static MOAT_NOINLINE void *take_more(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
 {
-    void *block = bytes <= MOAT_SMALL_MAX ? take_small(heap, bytes, function) : NULL;
-    if (block) {
-        *is_zeroed = false;
-        return block;
-    }
+    *is_zeroed = false;
+    if (bytes <= MOAT_SMALL_MAX &&
+        shelf_restock(heap, &heap->shelf, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN]))
+        return take(heap, bytes, function);
     settle();
     return blocks_malloc_in(heap, bytes, is_zeroed, function);
+}
+
+static void *malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
+{
+    void *block = bytes <= MOAT_SMALL_MAX ? take(heap, bytes, function) : NULL;
+    *is_zeroed = false;
+    return block ? block : take_more(heap, bytes, is_zeroed, function);
+}
+
+/* Also finds again what is wrong with the heap. */
+static MOAT_COLD void *malloc_cold(moat_heap_t *handle, size_t bytes)
+{
+    bool is_zeroed;
+    return take_more(heap_of(handle, "moat_heap_malloc"), bytes, &is_zeroed, "moat_heap_malloc");
 }
 
 MOAT_EXPORT moat_heap_t *moat_heap_new(void)
@@ -68,8 +80,11 @@ MOAT_EXPORT moat_heap_t *moat_heap_new(void)
 
 MOAT_EXPORT void *moat_heap_malloc(moat_heap_t *handle, size_t bytes)
 {
-    bool is_zeroed;
-    return malloc_in(heap_of(handle, "moat_heap_malloc"), bytes, &is_zeroed, "moat_heap_malloc");
+    struct heap *heap = heaps_find((uintptr_t)handle);
+    if (MOAT_UNLIKELY(!heap) || MOAT_UNLIKELY(bytes > MOAT_SMALL_MAX))
+        return malloc_cold(handle, bytes);
+    void *block = take(heap, bytes, "moat_heap_malloc");
+    return MOAT_LIKELY(block != NULL) ? block : malloc_cold(handle, bytes);
 }
 
 MOAT_EXPORT void moat_heap_delete(moat_heap_t *handle)

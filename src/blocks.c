@@ -203,30 +203,71 @@ static bool is_passed_on(void)
     return true;
 }
 
-/* The fast path refused a block of the thread's own: it is not live, or there was no room for it. */
-static void free_again(const struct record *page, void *block, const char *function)
+/* What heap_try_free does, for a page of a heap that the thread has made. */
+static bool try_free_made(void *block)
 {
-    if (!HOOK_IS_EXACT || !hook_is_live(block) || !shelf_make_room(moat_self.heap, page->class) ||
-        !heap_try_free(block))
+    size_t slice = slice_of_address(block);
+    if (slice >= atomic_get(&moat_fixed.is.slice_limit))
+        return false;
+
+    struct record *page = record_of_slice(slice);
+    uint64_t owner = atomic_get_acquire(&page->owner);
+    if (owner < OWNER_FIRST_HEAP)
+        return false;
+    struct heap *heap = atomic_get(&page->waker);
+    if (atomic_get(&heap->creator) != moat_self.number || heap->number != owner ||
+        !hook_is_block_start(block, page->reciprocal))
+        return false;
+    struct sec_place place;
+    if (!hook_find_place(&heap->shelf, page->class, &place) &&
+        !(hook_draw_on(&heap->shelf) && hook_find_place(&heap->shelf, page->class, &place)))
+        return false;
+    if (!hook_freed_local(block))
+        return false;
+    if (HOOK_HAS_MAGAZINES) {
+        hook_put(&place, block);
+        return true;
+    }
+    *(void **)block = hook_link_of(block, page->free);
+    page->free = block;
+    if (--page->needed == 0)
+        page_event(heap, page);
+    return true;
+}
+
+/* The fast path refused a block of the heap, which is the calling thread's: it is not live, or there was no room for it. */
+static void free_again(struct heap *heap, const struct record *page, void *block, const char *function)
+{
+    if (!HOOK_IS_EXACT || !hook_is_live(block) || !shelf_make_room(heap, page->class) ||
+        !(heap_try_free(block) || try_free_made(block)))
         die_not_live(page, block, function);
+}
+
+static void free_small(struct record *page, void *block, const char *function)
+{
+    uint64_t owner = atomic_get_acquire(&page->owner);
+    struct heap *heap = atomic_get(&page->waker);
+
+    if (owner == moat_self.number)
+        free_again(moat_self.heap, page, block, function);
+    else if (moat_self.heap->made_next && owner >= OWNER_FIRST_HEAP && atomic_get(&heap->creator) == moat_self.number)
+        free_again(heap, page, block, function);
+    else
+        remote_free(page, block, function);
 }
 
 void blocks_free(void *block, const char *function)
 {
     struct record *page;
 
-    if (!block)
+    if (!block || (moat_self.heap->made_next && try_free_made(block)))
         return;
     if (MOAT_UNLIKELY(fork_is_new_child()))
         fork_settle_child();
     report_park_if_dying();
     switch (locate(block, &page, function)) {
     case PLACE_SMALL:
-        if (atomic_get(&page->owner) == moat_self.number) {
-            free_again(page, block, function);
-            return;
-        }
-        remote_free(page, block, function);
+        free_small(page, block, function);
         return;
     case PLACE_MEDIUM:
         medium_free(moat_self.is_torn ? NULL : heap_of_thread(), page, block, function);

@@ -16,8 +16,9 @@
  *   large blocks   the table's entry holds the ticket (LOCK_LARGE)
  *   the heap       `creator`, the number of its thread's own heap; the thread's list of them hangs on that
  *
- * free() by any thread. A page of this heap is a page of another heap for everybody: the state changes by
- * compare-and-swap, the block goes on the page's remote list, and the heap's next slow path takes it back.
+ * free() by any thread. For the fast path a page of this heap is another's. The slow one sees whether the calling thread made
+ * the heap: then the block goes back as it does to a thread's own (try_free_made in blocks.c). All others free it the
+ * remote way, and the heap's next slow path collects it.
  *
  * The ticket of a medium block decides who may take it away: a free swaps it to 0 before it changes the state, and so
  * does the end of the heap. One of them wins. (The state alone is not enough: between a look at the ticket and the swap

@@ -64,6 +64,32 @@ static void another_thread_does_not_find_it(void)
     moat_heap_delete(handle);
 }
 
+static bool free_when_shown(void *block, size_t bytes, void *argument)
+{
+    (void)bytes, (void)argument;
+    moat_free(block);
+    return true;
+}
+
+/* Its maker's frees go straight back to the heap; but not while it is visited, when nothing of it may change. */
+static void maker_frees_without_detour(void)
+{
+    moat_heap_t *handle = moat_heap_new();
+    char *one = moat_heap_malloc(handle, 600), *other = moat_heap_malloc(handle, 600);
+    struct record *page = unit_page_of(one);
+
+    EXPECT(unit_page_of(other) == page);
+    moat_free(one);
+    EXPECT(!remote_is_waiting(page));
+    EXPECT(moat_heap_is_valid());
+    EXPECT(moat_heap_visit_blocks(handle, free_when_shown, NULL));
+    EXPECT(remote_is_waiting(page));
+    EXPECT(!HOOK_IS_EXACT || !hook_is_live(other));
+    EXPECT(moat_heap_is_valid());
+    moat_heap_destroy(handle);
+    EXPECT_EQ(page->owner, OWNER_NONE);
+}
+
 /* An orphan has blocks of an ended thread: a thread's own heap takes it, a first-class one does not. */
 static void *leave_orphan(void *place)
 {
@@ -428,6 +454,7 @@ int main(void)
     pages_belong_to_the_heap();
     tickets_are_not_used_twice();
     another_thread_does_not_find_it();
+    maker_frees_without_detour();
     heaps_claim_no_orphans();
     deleted_heaps_pages_are_abandoned();
     thread_ends_its_heaps();
