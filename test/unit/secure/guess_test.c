@@ -1,0 +1,269 @@
+/* What somebody who sees addresses can say about the next one: nothing beyond chance, by any rule tried here. Through malloc and
+ * free as a program calls them; unit.secure.order looks at the parts.
+ *
+ * Without SECURE_RANDOM_ORDER the same questions have an answer, and the tests expect it: that shows that they would find one.
+ */
+#include "unit/chance.h"
+#include "unit/unit.h"
+
+#include <string.h>
+
+enum { HAS_ORDER = MOAT_WITH_RANDOM_ORDER };
+
+static void *allocate(unsigned class)
+{
+    return moat_malloc(class_bytes(class) - 1);
+}
+
+static size_t place_of(const void *block)
+{
+    return unit_offset_of(block) / unit_page_of(block)->block_bytes;
+}
+
+/* ---- fresh blocks ---- */
+
+enum { WINDOWS = 20000 };
+
+/* The next window of fresh blocks: their places, counted from its start. Answers its length, shorter at a page's end. */
+static size_t take_window(unsigned class, size_t places[16])
+{
+    const struct record *page = unit_page_of(allocate(class));
+    /* The first block of a window was this one, or there is a rest to take first. */
+    while (page->carved == page->capacity || unit_queue_of(class)->partial != slice_of_record(page))
+        page = unit_page_of(allocate(class));
+    size_t start = page->carved;
+    char *block;
+    do {
+        block = allocate(class);
+    } while (unit_page_of(block) == page && page->carved == start);
+    size_t length = unit_page_of(block) == page ? page->carved - start : 0;
+    for (size_t i = 0; i < length && EXPECT(length <= 16); i++) {
+        places[i] = place_of(block) - start;
+        if (i + 1 < length)
+            block = allocate(class);
+    }
+    return length;
+}
+
+static size_t rank_of(const size_t *order, size_t count)
+{
+    size_t rank = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t lower = 0;
+        for (size_t j = i + 1; j < count; j++)
+            lower += order[j] < order[i];
+        rank = rank * (count - i) + lower;
+    }
+    return rank;
+}
+
+/* Below 1 KiB, within 16: every block at every place, and one window's beginning says nothing about the next one's. */
+static void fresh_blocks_come_from_any_of_sixteen(unsigned class)
+{
+    static uint64_t at[16][16], next[16][16];
+    size_t places[16], last = 16;
+
+    for (size_t window = 0; window < WINDOWS; window++) {
+        if (take_window(class, places) != 16) {
+            last = 16;
+            continue;
+        }
+        for (size_t i = 0; i < 16; i++)
+            at[i][places[i] % 16]++;
+        if (last < 16)
+            next[last][places[0] % 16]++;
+        last = places[0] % 16;
+    }
+    for (size_t i = 0; i < 16; i++)
+        chance_expect_even(at[i], 16, "a fresh block's place in its window");
+    chance_expect_even(next[0], 256, "the first of a window, given the first of the one before");
+}
+
+/* From 1 KiB within 4: every order of them, whatever the order before. */
+static void big_fresh_blocks_come_from_any_of_four(unsigned class)
+{
+    static uint64_t orders[24][24];
+    size_t places[16], last = 24;
+
+    for (size_t window = 0; window < WINDOWS; window++) {
+        size_t rank = take_window(class, places) == 4 ? rank_of(places, 4) : 24;
+        if (rank < 24 && last < 24)
+            orders[last][rank]++;
+        last = rank;
+    }
+    chance_expect_even(orders[0], 24 * 24, "orders of four, given the one before");
+}
+
+/* A class's pages come from anywhere in its runs of slices. */
+static void pages_do_not_ascend(unsigned class)
+{
+    size_t ascending = 0, steps = 0;
+    const struct record *last = unit_page_of(allocate(class));
+    for (size_t i = 0; steps < 100 && EXPECT(i < 100000); i++) {
+        const struct record *page = unit_page_of(allocate(class));
+        if (page != last && ++steps)
+            ascending += page > last;
+        last = page;
+    }
+    EXPECT(HAS_ORDER ? ascending < steps : ascending == steps);
+}
+
+/* ---- freed blocks, in pairs of a free and a malloc ---- */
+
+enum { LIVE = 400, TABLE = 8192, PAIRS = 400000, WARM = 20000, RULES = 4 };
+
+static const char *const rules[RULES] = {"the one freed before", "the one that waits longest", "any of them",
+                                         "the neighbour of the last one"};
+
+/* By address; a hash table that is never full. */
+struct seen {
+    char *block;
+    size_t freed_at; /* 0: in use, or freed while the heap was not yet warm */
+};
+
+static struct seen table[TABLE];
+
+static struct seen *seen_of(const void *block)
+{
+    size_t i = (uintptr_t)block / MOAT_ALIGN * 0x9e3779b97f4a7c15u >> 51;
+    while (table[i].block && table[i].block != block)
+        i = (i + 1) % TABLE;
+    table[i].block = (char *)(uintptr_t)block;
+    return &table[i];
+}
+
+struct watch {
+    struct seen *waiting[2 * UNIT_RESERVE + 2]; /* freed since, and not yet back: the oldest first */
+    size_t count, longest;
+    uint64_t guessed[RULES], right[RULES], waits[5 * UNIT_RESERVE + 1];
+    char *last;
+};
+
+static size_t find(const struct watch *watch, const struct seen *seen)
+{
+    size_t i = 0;
+    while (i < watch->count && watch->waiting[i] != seen)
+        i++;
+    return i;
+}
+
+/* Before the pair whose malloc gave `given`: what would have been guessed? */
+static void compare(struct watch *watch, struct rng *rng, const struct seen *given, size_t block_bytes)
+{
+    const struct seen *guess[RULES] = {NULL};
+    if (watch->count > 0) {
+        guess[0] = watch->waiting[watch->count - 1];
+        guess[1] = watch->waiting[0];
+        guess[2] = watch->waiting[rng_below(rng, watch->count)];
+        for (int side = -1; side <= 1; side += 2) {
+            const struct seen *beside = seen_of(watch->last + side * (ptrdiff_t)block_bytes);
+            if (find(watch, beside) < watch->count)
+                guess[3] = beside;
+        }
+    }
+    for (size_t rule = 0; rule < RULES; rule++) {
+        watch->guessed[rule] += guess[rule] != NULL;
+        watch->right[rule] += guess[rule] && guess[rule] == given;
+    }
+}
+
+static void note_given(struct watch *watch, struct seen *given, size_t now)
+{
+    size_t at = find(watch, given);
+    if (at < watch->count) {
+        size_t wait = now - given->freed_at;
+        watch->waits[wait <= watch->longest ? wait - 1 : watch->longest]++;
+        watch->count--;
+        memmove(&watch->waiting[at], &watch->waiting[at + 1], (watch->count - at) * sizeof watch->waiting[0]);
+    }
+    watch->last = given->block;
+}
+
+static void expect_geometric(const struct watch *watch, unsigned places)
+{
+    double shares[5 * UNIT_RESERVE + 1], left = 1;
+    for (size_t i = 0; i < watch->longest; i++) {
+        shares[i] = left / places;
+        left -= shares[i];
+    }
+    shares[watch->longest] = left;
+    chance_expect_shares(watch->waits, shares, watch->longest + 1, "frees until a block came back");
+}
+
+/* All that was freed since the heap was warm and is not back lies in the reserve, so a guess among it is right as often as the
+ * reserve has places; what was freed earlier may lie deeper and be no guess at all. */
+static void next_block_is_not_guessed(struct rng *rng, unsigned class)
+{
+    static char *live[LIVE];
+    static struct watch watch;
+    const unsigned places = class < MOAT_BIG_CLASS ? UNIT_RESERVE : UNIT_RESERVE / 2;
+    size_t at_once = 0, beyond = 0;
+
+    memset(table, 0, sizeof table);
+    watch = (struct watch){.longest = 5 * places};
+    for (size_t i = 0; i < LIVE; i++)
+        live[i] = allocate(class);
+    for (size_t now = 1; now <= WARM + PAIRS && beyond == 0; now++) {
+        size_t chosen = rng_below(rng, LIVE);
+        struct seen *freed = seen_of(live[chosen]);
+        moat_free(freed->block);
+        live[chosen] = allocate(class);
+        at_once += live[chosen] == freed->block;
+        if (now <= WARM)
+            continue;
+        struct seen *given = seen_of(live[chosen]);
+        if (now > 2 * WARM)
+            compare(&watch, rng, given, class_bytes(class));
+        note_given(&watch, given, now);
+        freed->freed_at = now;
+        if (watch.count < sizeof watch.waiting / sizeof watch.waiting[0])
+            watch.waiting[watch.count++] = freed;
+        else
+            beyond++;
+    }
+    EXPECT_EQ(at_once, 0); /* never at once */
+    EXPECT_EQ(beyond, 0);
+    EXPECT_EQ(watch.count, places);
+    expect_say("class %u: %lu of %lu guesses are right, chance is 1 in %u\n", class, (unsigned long)watch.right[0],
+               (unsigned long)watch.guessed[0], places);
+    for (size_t rule = 0; rule < RULES; rule++)
+        chance_expect_rate(watch.right[rule], watch.guessed[rule], 1.0 / places, rules[rule]);
+    expect_geometric(&watch, places);
+    for (size_t i = 0; i < LIVE; i++)
+        moat_free(live[i]);
+    EXPECT(moat_heap_is_valid());
+}
+
+/* What it is without: the youngest first, so all that was freed of a page comes back in the opposite order. */
+static void next_block_is_the_youngest(unsigned class)
+{
+    enum { COUNT = 32 };
+    void *blocks[COUNT];
+    size_t same = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = allocate(class);
+    for (size_t i = 0; i < COUNT; i++)
+        moat_free(blocks[i]);
+    for (size_t i = 0; i < 2 * COUNT && same < COUNT; i++)
+        same += allocate(class) == blocks[COUNT - 1 - same];
+    EXPECT_EQ(same, COUNT);
+}
+
+int main(void)
+{
+    uint64_t seed = rng_seed();
+    struct rng small = rng_stream(seed, 1), big = rng_stream(seed, 2);
+
+    pages_do_not_ascend(class_of_bytes(12000));
+    if (HAS_ORDER) {
+        fresh_blocks_come_from_any_of_sixteen(class_of_bytes(100));
+        big_fresh_blocks_come_from_any_of_four(class_of_bytes(1100));
+        next_block_is_not_guessed(&small, class_of_bytes(200));
+        next_block_is_not_guessed(&big, class_of_bytes(2200));
+    } else {
+        next_block_is_the_youngest(class_of_bytes(600));
+        unit_skip("guesses at chance", "built without SECURE_RANDOM_ORDER");
+    }
+    EXPECT(moat_heap_is_valid());
+    return expect_done();
+}
