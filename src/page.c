@@ -152,7 +152,9 @@ void page_took_back(struct heap *heap, struct record *page, unsigned count)
         release_if_many(heap, page); /* it stood on a woken stack when it became empty */
         return;
     }
-    if (page->needed > count) {
+    /* A page that was carved below its threshold would never wake, though all of it is back. */
+    bool is_whole = page->phase == PAGE_AWAY && page->threshold - page->needed + count == page->carved;
+    if (page->needed > count && !is_whole) {
         page->needed -= count;
         return;
     }
