@@ -47,7 +47,7 @@
  * src/remote.c remote_free and remote_push (free_remote, push), remote_collect
  * (collect), page_abandon with orphans_add (abandon); src/orphans.c
  * orphans_claim (claim); src/page.c page_release with remote_close and
- * sec_states_release (release), page_open with remote_open and page_carve (open).
+ * sec_states_release (release), page_open with remote_open and carve_list (open).
  *
  * Planted mistakes (each must be found): BARE_HEAD (no count, no epoch),
  * NO_COUNT, NO_STATE_AT_POP, NO_STATE_AT_COLLECT, ABANDON_NO_CAS, CLAIM_NO_CAS,
