@@ -43,7 +43,7 @@ static const char *wrong_detail(const struct wanted *wanted, const struct line *
         return "a class is told, and the block is not small";
     if (line->detail == LINE_BYTES && limit < SMALL_LIMIT)
         return "no class is told, and the block is small";
-    if (line->bytes < wanted->size || line->bytes > limit)
+    if (line->bytes < wanted->size || (line->bytes > limit && line->bytes > wanted->usable))
         return "another size is told";
     return NULL;
 }

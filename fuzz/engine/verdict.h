@@ -18,8 +18,9 @@ struct wanted {
     const void *address;
     unsigned thread; /* as the system numbers it */
     enum verdict_detail detail;
-    size_t size; /* with DETAIL_BLOCK: what was asked for, and with which alignment */
+    size_t size; /* with DETAIL_BLOCK: what was asked for, with which alignment, and what the block has: */
     size_t alignment;
+    size_t usable; /* realloc leaves a block that shrinks where it is */
 };
 
 /* The public function that a call enters, as reports name it. */

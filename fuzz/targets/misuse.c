@@ -101,7 +101,8 @@ static void commit(unsigned thread, const struct call *call, const char *kinds, 
                              .address = call->block,
                              .detail = detail,
                              .size = block != NULL ? block->size : 0,
-                             .alignment = block != NULL ? block->alignment : 1};
+                             .alignment = block != NULL ? block->alignment : 1,
+                             .usable = block != NULL ? block->usable : 0};
     helper_run(thread, ask_thread, &wanted.thread);
     is_committed = true;
     trap_arm();
