@@ -15,12 +15,16 @@ struct parcel {
     unsigned char contents[];
 };
 
-/* NULL, and a failure counted, if there is no memory. */
-static inline struct parcel *parcel_new(size_t size, uint64_t identity)
+static inline size_t parcel_least(size_t size)
 {
-    if (size < sizeof(struct parcel))
-        size = sizeof(struct parcel);
-    struct parcel *parcel = moat_malloc(size);
+    return size < sizeof(struct parcel) ? sizeof(struct parcel) : size;
+}
+
+/* Makes one of a fresh block of parcel_least(size) bytes. NULL, and a failure counted, if that is NULL. */
+static inline struct parcel *parcel_of(void *block, size_t size, uint64_t identity)
+{
+    struct parcel *parcel = block;
+    size = parcel_least(size);
     if (parcel == NULL) {
         expect_fail("no memory for %zu bytes", size);
         return NULL;
@@ -30,6 +34,11 @@ static inline struct parcel *parcel_new(size_t size, uint64_t identity)
     parcel->identity = identity;
     pattern_fill(parcel->contents, size - sizeof *parcel, identity ^ size);
     return parcel;
+}
+
+static inline struct parcel *parcel_new(size_t size, uint64_t identity)
+{
+    return parcel_of(moat_malloc(parcel_least(size)), size, identity);
 }
 
 /* Mostly small, now and then medium or large. */
