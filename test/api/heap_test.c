@@ -1,5 +1,4 @@
-/* First-class heaps: what they hand out is a block like any other, whoever frees it, and whatever becomes of the heap.
- * Over 500 lines, since each function of theirs is tried in each of these ways. */
+/* First-class heaps: what they hand out is a block like any other, whoever frees it, and whatever becomes of the heap. */
 #include "support/expect.h"
 #include "support/heaps.h"
 #include "support/pace.h"
