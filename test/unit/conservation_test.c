@@ -219,7 +219,8 @@ static _Noreturn void live_as_child(size_t number, struct rng *rng)
 {
     begin_with(number, rng);
     operate(rng, 1 + rng_below(rng, 3000), false);
-    moat_free(moat_malloc(1)); /* if none of that came to the heap: before its first call a child has not counted again */
+    moat_free(
+        moat_malloc(1)); /* if none of that came to the heap: before its first call a child has not counted again */
     if (!all_adds_up())
         _exit(1);
     size_t pages = end_of_all();
