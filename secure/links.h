@@ -58,10 +58,19 @@ MOAT_INLINE unsigned sec_link_slot(const void *block)
     return ((unsigned)(uintptr_t)block & (MOAT_SLICE - 1)) / MOAT_ALIGN + 1;
 }
 
-/* Folded, since of a plain product three masks of a square give the fourth. */
+/* 64 bits that only the keys give. */
+MOAT_INLINE uint64_t sec_link_mix(const uint64_t *keys, uint64_t x)
+{
+    uint64_t t = sec_link_fold(x, keys[0]);
+    return sec_link_fold(t ^ keys[1], (t << 32 | t >> 32) + keys[2]);
+}
+
+/* As strong as the tag: of masks by a product three tell a fourth, of one fold many tell some. Asked at a slot that no block
+ * has, so that it never answers for a tag. */
 MOAT_INLINE uint64_t sec_link_mask(const uint64_t *keys, uint64_t place)
 {
-    return sec_link_fold(place ^ keys[2], keys[4]) >> 24 & ((1u << SEC_SLOT_BITS) - 1);
+    const uint64_t no_slot = (1u << SEC_SLOT_BITS) - 1;
+    return sec_link_mix(keys, (place ^ no_slot << SEC_SLOT_BITS) ^ keys[4]) & no_slot;
 }
 
 /* `next` is a slot or 0. Answers the word that `block` has to hold. */
@@ -71,8 +80,7 @@ MOAT_INLINE uint64_t sec_link_encode(const uint64_t *keys, const void *block, un
     uint64_t page = ((uint64_t)(uintptr_t)block >> MOAT_SLICE_BITS) * keys[3];
     uint64_t place = sec_link_slot(block) | (uint64_t)epoch << (2 * SEC_SLOT_BITS) |
                      (uint64_t)list << (2 * SEC_SLOT_BITS + SEC_EPOCH_BITS);
-    uint64_t t = sec_link_fold((place | (uint64_t)next << SEC_SLOT_BITS) ^ page, keys[0]);
-    uint64_t tag = sec_link_fold(t ^ keys[1], (t << 32 | t >> 32) + keys[2]);
+    uint64_t tag = sec_link_mix(keys, (place | (uint64_t)next << SEC_SLOT_BITS) ^ page);
     uint64_t mask = sec_link_mask(keys, place ^ page);
     return tag << SEC_TAG_SHIFT | (next ^ mask);
 }
