@@ -118,6 +118,32 @@ static void choices_are_even(void)
     }
 }
 
+/* Medium blocks that rest: never the newest, none while few rest, and any other as often. */
+static void rested_blocks_are_drawn_evenly(void)
+{
+    static const size_t sizes[] = {16 * 1024, 64 * 1024, MOAT_MEDIUM_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t wrong = 0, resting = 0;
+        for (unsigned count = 0; count <= 16; count++) {
+            uint64_t bins[16] = {0};
+            if (sec_choose_rested(count, sizes[i]) == UINT32_MAX) {
+                wrong += resting != count; /* fewer do not rest longer */
+                resting++;
+                continue;
+            }
+            for (size_t draw = 0; draw < MILLION / 100; draw++) {
+                unsigned chosen = sec_choose_rested(count, sizes[i]);
+                wrong += chosen == 0 || chosen >= count;
+                bins[chosen % 16]++;
+            }
+            if (count > 2)
+                chance_expect_even(bins + 1, count - 1, "medium blocks that rest");
+        }
+        EXPECT_EQ(wrong, 0);
+        EXPECT(resting >= 2 && resting < 16);
+    }
+}
+
 /* ---- shuffles ---- */
 
 /* The number of an order among all orders of `count` things. */
@@ -323,6 +349,7 @@ int main(void)
     words_have_twelve_draws();
     no_word_comes_twice();
     choices_are_even();
+    rested_blocks_are_drawn_evenly();
     small_windows_have_all_orders();
     whole_windows_are_even();
     window_is_small_at_first();
