@@ -39,7 +39,7 @@ struct death_case {
     const char *kinds;     /* the accepted ones, a bar between them */
     const char *functions; /* the same */
     unsigned flags;
-    const char *protection; /* the one that must be on */
+    const char *protection; /* the one that must be on, or several, with spaces between */
 };
 
 /* Each ends with a case without a name. */

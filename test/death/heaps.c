@@ -279,7 +279,7 @@ const struct death_case cases_heaps[] = {
     {"heaps.free_after_destroy_and_reuse", free_after_destroy_and_reuse, GONE, "free",
      CASE_SMALL | CASE_EVERY_CLASS | CASE_MAYBE_UNKNOWN, STATES},
     {"heaps.free_after_destroy_by_another", free_after_destroy_by_another, GONE, "free",
-     CASE_ANY_SIZE | CASE_MAYBE_UNKNOWN, STATES},
+     CASE_ANY_SIZE | CASE_MAYBE_UNKNOWN, STATES " isolation"}, /* else the page serves another class by then */
     {"heaps.realloc_after_destroy", realloc_after_destroy, GONE, "moat_heap_realloc",
      CASE_ANY_SIZE | CASE_MAYBE_UNKNOWN, STATES},
     {0},

@@ -158,7 +158,7 @@ static void check_case(const struct death_case *death_case, bool misuse)
 static bool is_off(const char *protection)
 {
     for (unsigned i = 0; i < options.off_count; i++) {
-        if (strcmp(options.off[i], protection) == 0)
+        if (strstr(protection, options.off[i])) /* a case may need several */
             return true;
     }
     return false;
@@ -201,8 +201,12 @@ static unsigned number_or_refuse(const char *text)
 
 static void add_off(const char *protection)
 {
-    if (strcmp(protection, "double_free") != 0 && strcmp(protection, "guard_pages") != 0 &&
-        strcmp(protection, "isolation") != 0)
+    static const char *const known[] = {"double_free", "guard_pages", "isolation", "encoded_links", "random_order"};
+    bool is_known = false;
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        is_known |= strcmp(protection, known[i]) == 0;
+    if (!is_known)
         refuse("no such protection: ", protection);
     if (options.off_count < OFF_MAX)
         options.off[options.off_count++] = protection;
