@@ -10,7 +10,7 @@
  * The tag is two chained folded multiplies, fold(a, b) being the xor of the halves of the 128-bit product:
  *     t = fold(x ^ page * k3, k0)      tag = fold(t ^ k1, rotate(t, 32) + k2)
  * One is not enough: from 16 links of neighbouring slots its structure comes out in milliseconds and forgeries follow.
- * With two nobody sees the inner value (unit.secure.links attacks both). It is no proof; what a forged link can
+ * With two nobody sees the inner value (unit.secure.link_attacks attacks both). It is no proof; what a forged link can
  * still reach is bounded by the states: only a free block of the same page ever leaves a list.
  */
 #ifndef MOAT_SECURE_LINKS_H
