@@ -1,4 +1,4 @@
-/* Two attacks on encoded links by somebody who has read some and knows the algebra of a folded multiply. They are carried out
+/* Attacks on encoded links by somebody who has read some and knows the algebra of a folded multiply. They are carried out
  * in full: each breaks the code that has only one, which is written down here, and must come to nothing against the two
  * chained ones of secure/links.h. That one comes to nothing is worth something only because the other is broken.
  */
@@ -67,6 +67,60 @@ static void three_links_do_not_give_the_fourth(struct rng *rng)
     chance_expect_rate(right, GUESSES, chance, "the fourth link guessed");
     for (unsigned bit = 0; bit < 48; bit++)
         chance_expect_rate(parity[bit], GUESSES, 0.5, "a bit of four tags together");
+}
+
+/* The next slot stands in a link under a mask. Who knows what came next for three blocks of a square (two bits of the slot)
+ * knows three masks: of a plain product they give the fourth, of one folded multiply too often. */
+typedef unsigned (*mask_function)(const uint64_t *keys, unsigned slot);
+
+static unsigned mask_of_links(const uint64_t *keys, unsigned slot)
+{
+    const unsigned next = 1 + slot % 7;
+    uint64_t word = sec_link_encode(keys, block_at(attacked_page, slot), next, 5, SEC_LIST_REMOTE);
+    return (unsigned)(word & ((1u << SEC_TAG_SHIFT) - 1)) ^ next;
+}
+
+static unsigned mask_of_product(const uint64_t *keys, unsigned slot)
+{
+    return (unsigned)(((slot ^ attacked_page * keys[3]) * keys[4]) >> (64 - SEC_SLOT_BITS));
+}
+
+static unsigned mask_of_one_multiply(const uint64_t *keys, unsigned slot)
+{
+    return (unsigned)(tag_of_one_multiply(keys, slot, 0, 5) >> 24) & ((1u << SEC_SLOT_BITS) - 1);
+}
+
+static uint64_t best_mask_guesses(struct rng *rng, mask_function mask)
+{
+    uint64_t right[RULES] = {0}, best = 0, keys[KEYS];
+    for (size_t i = 0; i < GUESSES; i++) {
+        unsigned m[4], first = (unsigned)rng_below(rng, SLOTS / 64 - 1) * 64 + 64;
+        unsigned one = 1u << rng_below(rng, 3), other = 8u << rng_below(rng, 3);
+        draw_keys(rng, keys);
+        for (unsigned corner = 0; corner < 4; corner++)
+            m[corner] = mask(keys, first | (corner & 1 ? one : 0) | (corner & 2 ? other : 0));
+        const unsigned guess[RULES] = {m[1] + m[2] - m[0], m[1] + m[2] - m[0] + 1, m[1] + m[2] - m[0] - 1,
+                                       m[0] ^ m[1] ^ m[2], m[2] - m[1] + m[0],     2 * m[2] - m[0]};
+        for (size_t rule = 0; rule < RULES; rule++)
+            right[rule] += ((guess[rule] ^ m[3]) & ((1u << SEC_SLOT_BITS) - 1)) == 0;
+    }
+    for (size_t rule = 0; rule < RULES; rule++)
+        best = right[rule] > best ? right[rule] : best;
+    return best;
+}
+
+static void three_masks_do_not_give_the_fourth(struct rng *rng)
+{
+    const double chance = 1.0 / (1 << SEC_SLOT_BITS);
+    uint64_t product = best_mask_guesses(rng, mask_of_product);
+    uint64_t one = best_mask_guesses(rng, mask_of_one_multiply);
+    uint64_t ours = best_mask_guesses(rng, mask_of_links);
+
+    expect_say("the mask of a fourth block: a product %.0f times chance, one multiply %.0f, ours %.2f\n",
+               (double)product / (chance * GUESSES), (double)one / (chance * GUESSES),
+               (double)ours / (chance * GUESSES));
+    EXPECT((double)product > 1000 * chance * GUESSES && (double)one > 100 * chance * GUESSES);
+    chance_expect_rate(ours, GUESSES, chance, "the fourth mask guessed");
 }
 
 /* Sixteen links whose slots differ in the four lowest bits: with a single multiply by K the inputs are B + u, where u is the
@@ -231,8 +285,9 @@ static void sixteen_links_do_not_give_the_structure(struct rng *rng)
 int main(void)
 {
     uint64_t seed = rng_seed();
-    struct rng first = rng_stream(seed, 1), second = rng_stream(seed, 2);
+    struct rng first = rng_stream(seed, 1), second = rng_stream(seed, 2), third = rng_stream(seed, 3);
     three_links_do_not_give_the_fourth(&first);
+    three_masks_do_not_give_the_fourth(&third);
     sixteen_links_do_not_give_the_structure(&second);
     return expect_done();
 }
