@@ -6,7 +6,8 @@
  * heap's list of the class, the page's local list), a state byte a block and
  * the remote word {head, count, epoch, owned}.  A thread that owns the page
  * does malloc, local free, realloc in place, collect, abandon, release; any
- * other thread does remote free, realloc in place, claim, open.
+ * other thread does remote free, realloc in place, claim, open.  With -DDESTROY
+ * the owner also ends the page with all its blocks, as moat_heap_destroy does.
  *
  * Memory.  x86-TSO: the owner's plain stores to state bytes wait in a store
  * buffer of SB entries, in order; the thread itself sees them at once, others
@@ -47,12 +48,15 @@
  * src/remote.c remote_free and remote_push (free_remote, push), remote_collect
  * (collect), page_abandon with orphans_add (abandon); src/orphans.c
  * orphans_claim (claim); src/page.c page_release with remote_close and
- * sec_states_release (release), page_open with remote_open and carve_list (open).
+ * sec_states_release (release), page_open with remote_open and carve_list (open),
+ * page_destroy with sec_states_take_live, a byte at a time (destroy).
  *
  * Planted mistakes (each must be found): BARE_HEAD (no count, no epoch),
  * NO_COUNT, NO_STATE_AT_POP, NO_STATE_AT_COLLECT, ABANDON_NO_CAS, CLAIM_NO_CAS,
  * OWNER_AFTER_CAS, POOL_UNOWNED, RELEASE_BLIND, RELEASE_KEEPS_LIST, OPEN_STORES
- * (the remote word looked at, then stored), REALLOC_PLAIN.  NO_EPOCH is not one:
+ * (the remote word looked at, then stored), REALLOC_PLAIN, and with DESTROY
+ * DESTROY_PLAIN (states looked at, then stored) and DESTROY_BLIND (released without
+ * a look at what is being pushed).  NO_EPOCH is not one:
  * count and states are enough without it (README.md).
  */
 #ifndef NT
@@ -324,9 +328,8 @@ inline collect() {
     take_remote()
 }
 
-/* Thread exit: lists back to the page, collect, give the page up if nothing came meanwhile. */
-inline abandon() {
-    atomic { begin(owner == me + 1); c = 0 };
+/* The heap's list goes back to the page. */
+inline return_list() {
     do
     :: atomic { heap_list[me] != NIL ->
         c++;
@@ -338,7 +341,17 @@ inline abandon() {
         count_local();
         h = 0 }
     :: atomic { heap_list[me] == NIL -> c = 0 }; break
-    od;
+    od
+}
+
+/* Thread exit: lists back to the page, collect, give the page up if nothing came meanwhile. */
+inline abandon() {
+    atomic { begin(owner == me + 1); c = 0 };
+    return_list();
+    leave()
+}
+
+inline leave() {
     do
     :: take_remote();
 #ifndef OWNER_AFTER_CAS
@@ -372,6 +385,10 @@ inline release() {
 #endif
         owner = NOBODY
     }
+    give_up()
+}
+
+inline give_up() {
     atomic {
         drained();
 #ifndef RELEASE_BLIND
@@ -395,6 +412,51 @@ inline release() {
     atomic { local_list = NIL; local_count = 0 }
     atomic { drained(); pooled = 1 }
 }
+
+#ifdef DESTROY
+/*
+ * The heap ends with all its blocks, whoever holds them: lists back, collect, each live block by a CAS, the page's list
+ * anew from the states. With all blocks back the page goes to the pool, else it is abandoned: what is missing is being
+ * pushed by somebody.
+ */
+inline destroy() {
+    atomic { begin(owner == me + 1); c = 0 };
+    return_list();
+    take_remote();
+    do
+#ifdef DESTROY_PLAIN
+    :: atomic { c < NB && room() ->
+        load(s, c);
+        if :: s == LIVE -> n = 1 :: else fi; s = 0 };
+        atomic { if :: n == 1 -> room(); store(c, FREE); held[c] = 0; take(c) :: else fi; n = 0; c++ }
+#else
+    :: atomic { c < NB && drained() ->
+        if :: state[c] == LIVE -> state[c] = FREE; held[c] = 0; take(c) :: else fi;
+        c++ }
+#endif
+    :: atomic { c == NB -> c = 0 }; break
+    od;
+    atomic {
+        local_list = NIL; local_count = 0;
+        do
+        :: c < NB ->
+            load(s, c);
+            if :: s == FREE -> link[c] = local_list; local_list = c; count_local() :: else fi;
+            c++
+        :: else -> break
+        od;
+        c = 0; s = 0
+    }
+    if
+#ifdef DESTROY_BLIND
+    :: atomic { true -> owner = NOBODY }; give_up()
+#else
+    :: atomic { local_count == NB -> owner = NOBODY }; give_up()
+    :: atomic { local_count != NB -> skip }; leave()
+#endif
+    fi
+}
+#endif
 
 /* ---- what others do ---- */
 
@@ -511,6 +573,9 @@ proctype thread(byte me) provided (!fatal) {
     :: claim()
     :: free_remote()
     :: realloc_remote()
+#ifdef DESTROY
+    :: destroy()
+#endif
 #ifdef SCRIBBLE
     :: scribble()
 #endif
