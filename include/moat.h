@@ -57,7 +57,8 @@ const char *moat_version(void);
  */
 typedef struct moat_heap moat_heap_t;
 
-/* An empty heap of the calling thread. NULL with ENOMEM when there is no memory, or when the thread's own end is past. */
+/* An empty heap of the calling thread. NULL with ENOMEM when there is no memory, when the thread's own end is past, and in a
+ * process whose heap is another malloc's, where Moat is passive. */
 moat_heap_t *moat_heap_new(void);
 
 /* As malloc, calloc and aligned_alloc (EINVAL for an alignment that is no power of two), from the heap. */
