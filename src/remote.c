@@ -16,7 +16,7 @@ static const uint64_t epoch_step = 2;
 /* The number that links of the list carry. */
 static uint32_t epoch_of(uint64_t word)
 {
-    return (uint32_t)(word & epoch_mask) / epoch_step;
+    return (uint32_t)((word & epoch_mask) / epoch_step);
 }
 
 static struct {
