@@ -115,6 +115,14 @@ void *meta_allocate(size_t bytes)
     return answer;
 }
 
+bool meta_is_scarce(void)
+{
+    lock_take(LOCK_META);
+    bool is_scarce = (size_t)(cage.end - cage.next) < (size_t)(cage.end - cage.reservation) / 4;
+    lock_drop(LOCK_META);
+    return is_scarce;
+}
+
 bool cage_open_tables(size_t end)
 {
     if (end <= cage.tables)

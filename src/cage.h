@@ -19,6 +19,8 @@ void cage_abandon(void);
 
 /* Memory for the allocator itself: zeroed, page aligned, followed by a guard page, never given back. NULL if none. */
 void *meta_allocate(size_t bytes);
+/* Three quarters of that memory's addresses are used: the rest is for what cannot be refused without harm. */
+bool meta_is_scarce(void);
 
 /* Makes the records and states of slices below `end` usable. LOCK_SLICES is held. */
 bool cage_open_tables(size_t end);

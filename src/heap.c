@@ -44,7 +44,7 @@ static bool give_desk(struct heap *heap)
     return done;
 }
 
-struct heap *heap_take(void)
+struct heap *heap_take(bool is_thread)
 {
     if (lock_take(LOCK_HEAPS))
         pool = NULL;
@@ -55,7 +55,7 @@ struct heap *heap_take(void)
     lock_drop(LOCK_HEAPS);
 
     if (!heap) {
-        heap = meta_allocate(sizeof *heap);
+        heap = is_thread || !meta_is_scarce() ? meta_allocate(sizeof *heap) : NULL;
         if (!heap || !give_desk(heap))
             return NULL;
         stats_add(STAT_HEAPS, 1);
@@ -94,7 +94,7 @@ struct heap *heap_of_thread(void)
     if (!moat_start())
         return NULL;
 
-    struct heap *heap = heap_take();
+    struct heap *heap = heap_take(true);
     if (!heap)
         return NULL;
     moat_self = (struct self){.heap = heap, .number = heap->number, .shelf = heap->shelf};
@@ -111,7 +111,7 @@ struct heap *heap_enter(void)
     if (lock_take(LOCK_LATE))
         late_heap = NULL;
     if (!late_heap)
-        late_heap = heap_take();
+        late_heap = heap_take(true);
     if (!late_heap)
         lock_drop(LOCK_LATE);
     return late_heap;

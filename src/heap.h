@@ -70,8 +70,9 @@ MOAT_INLINE bool heap_is_empty_heap(const struct heap *heap)
     return heap == MOAT_EMPTY_HEAP;
 }
 
-/* A heap under a new number, owned by nobody yet; NULL when there is no memory. And back to the pool, when it owns nothing. */
-struct heap *heap_take(void);
+/* A heap under a new number, owned by nobody yet; NULL when there is no memory, or, if it is not for a thread itself, little.
+ * And back to the pool, when it owns nothing. */
+struct heap *heap_take(bool is_thread);
 void heap_put_back(struct heap *heap);
 /* Heaps that are not in the pool. */
 size_t heap_count(void);

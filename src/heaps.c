@@ -105,7 +105,7 @@ static void leave_list(struct heap *heap)
 uint64_t heaps_make(void)
 {
     struct heap *own = moat_self.is_torn ? NULL : heap_of_thread();
-    struct heap *heap = own ? heap_take() : NULL;
+    struct heap *heap = own ? heap_take(false) : NULL;
     if (!heap)
         return 0;
     if (!give_index(heap)) {

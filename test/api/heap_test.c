@@ -344,6 +344,43 @@ static void collect_gives_back(void)
     moat_heap_delete(heap);
 }
 
+static void *allocate_in_new_thread(void *answer)
+{
+    void *block = moat_malloc(100);
+    *(bool *)answer = block != NULL;
+    moat_free(block);
+    return NULL;
+}
+
+static size_t make_heaps(moat_heap_t **heaps, size_t most)
+{
+    size_t count = 0;
+    while (count < most && (heaps[count] = moat_heap_new()) != NULL)
+        count++;
+    return count;
+}
+
+/* When no more heaps are to be had, a thread that comes new still gets its own. */
+static void heaps_leave_memory_for_threads(void)
+{
+    enum { MORE_THAN_THERE_ARE = 65536 };
+    static moat_heap_t *heaps[MORE_THAN_THERE_ARE];
+    bool has_block = false;
+
+    errno = 0;
+    size_t first = make_heaps(heaps, MORE_THAN_THERE_ARE);
+    EXPECT(first > 1000 && first < MORE_THAN_THERE_ARE);
+    EXPECT_EQ(errno, ENOMEM);
+    in_thread(allocate_in_new_thread, &has_block);
+    EXPECT(has_block);
+    for (size_t i = 0; i < first; i++)
+        moat_heap_delete(heaps[i]);
+    size_t second = make_heaps(heaps, MORE_THAN_THERE_ARE);
+    EXPECT(second >= first);
+    for (size_t i = 0; i < second; i++)
+        moat_heap_delete(heaps[i]);
+}
+
 static pthread_key_t late_key;
 
 static void use_heap_late(void *heap)
@@ -389,5 +426,6 @@ int main(void)
     realloc_works_on_heaps_blocks();
     collect_gives_back();
     destructors_may_use_heaps();
+    heaps_leave_memory_for_threads();
     return expect_done();
 }
