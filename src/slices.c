@@ -267,26 +267,16 @@ static struct record *chunk_of(struct record *page)
     return record_of_slice(slice_of_record(page) & ~(uint32_t)(MOAT_CHUNK_SLICES - 1));
 }
 
-/* NULL while too few rest. */
-static struct record *choose_medium(const struct page_list *list, unsigned class, bool from_newest)
+/* Of the newest pages, which are hot, or of the oldest, which have rested longest. NULL while too few medium ones rest. */
+static struct record *choose_page(const struct page_list *list, unsigned class, bool from_newest)
 {
-    unsigned count = (unsigned)min_size(list->count, 2 * CHOICE);
-    unsigned skip = hook_choose_rested(count, class_bytes(class));
-    if (skip >= count)
+    unsigned skip = class < MOAT_SMALL_CLASSES
+                        ? hook_choose((unsigned)min_size(list->count, CHOICE))
+                        : hook_choose_rested((unsigned)min_size(list->count, 2 * CHOICE), class_bytes(class));
+    if (skip >= list->count)
         return NULL;
     struct record *page = record_of_slice(from_newest ? list->newest : list->oldest);
     for (; skip > 0; skip--)
-        page = record_of_slice(from_newest ? page->queue_next : page->queue_previous);
-    return page;
-}
-
-/* Of the newest pages, which are hot, or of the oldest, which have rested longest. */
-static struct record *choose_page(const struct page_list *list, unsigned class, bool from_newest)
-{
-    if (class >= MOAT_SMALL_CLASSES)
-        return choose_medium(list, class, from_newest);
-    struct record *page = record_of_slice(from_newest ? list->newest : list->oldest);
-    for (unsigned skip = hook_choose((unsigned)min_size(list->count, CHOICE)); skip > 0; skip--)
         page = record_of_slice(from_newest ? page->queue_next : page->queue_previous);
     return page;
 }
