@@ -24,7 +24,7 @@ enum {
     HOOK_MOVES_CHUNKS = SEC_MOVES_CHUNKS,                   /* an emptied chunk's memory goes to other addresses */
     HOOK_IS_EXACT = SEC_IS_EXACT,                           /* every wrong pointer is known as such */
     HOOK_HAS_MAGAZINES = SEC_HAS_MAGAZINES,                 /* malloc takes from magazines, not from page lists */
-    HOOK_DESK_BYTES = SEC_DESK_BYTES,                       /* of each heap, in memory that a child finds wiped */
+    HOOK_BARE_DESK_BYTES = SEC_BARE_DESK_BYTES,             /* of each heap, in memory that a child finds wiped */
     HOOK_DEPOT_BYTES = SEC_DEPOT_BYTES,                     /* of one class */
     HOOK_SPILL_MOST = SEC_SPILL_MOST                        /* blocks that a full stack gives up at once */
 };
@@ -163,9 +163,14 @@ MOAT_INLINE void hook_desk_wipe(const struct sec_shelf *shelf)
     sec_desk_wipe(shelf);
 }
 
-MOAT_INLINE unsigned hook_stack_room(const struct sec_shelf *shelf, unsigned class)
+MOAT_INLINE unsigned hook_refill(const struct sec_shelf *shelf, unsigned class)
 {
-    return sec_stack_room(shelf, class);
+    return sec_refill(shelf, class);
+}
+
+MOAT_INLINE void hook_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+{
+    sec_exchange(shelf, class, blocks, count);
 }
 
 MOAT_INLINE unsigned hook_fresh_window(const struct sec_shelf *shelf, unsigned class)
@@ -247,9 +252,10 @@ MOAT_INLINE bool hook_sent_home(const void *block)
     return sec_state_send_home(moat_fixed.is.states, block);
 }
 
-MOAT_INLINE uint32_t hook_next_free(const void *start, uint32_t granule, uint32_t end)
+MOAT_INLINE unsigned hook_find_free(const void *start, uint32_t *granule, uint32_t end, uint32_t *found,
+                                    unsigned wanted)
 {
-    return sec_states_next_free(moat_fixed.is.states, start, granule, end);
+    return sec_states_find_free(moat_fixed.is.states, start, granule, end, found, wanted);
 }
 
 /* free -> live. False: the block was on a list but is not free. */

@@ -3,6 +3,8 @@
 
 #include "base/bits.h"
 
+#include <string.h>
+
 #if MOAT_SECURE_RANDOM_ORDER
 
 static uint64_t draw_word(struct sec_desk *desk)
@@ -13,51 +15,64 @@ static uint64_t draw_word(struct sec_desk *desk)
     return word;
 }
 
-/* Puts `count` entries, 16 at most, in an order drawn among all orders. One word is enough: 16! is below 2^45, and each
- * step takes its choice from the word's top and keeps the rest, so the bias is below 2^-19. */
+/* Puts `count` entries, 32 at most, in an order drawn among all orders. Each step takes its choice from the word's top and
+ * keeps the rest. One word is enough for the last 16, since 16! is below 2^45, and for eight steps before: 2^40. So the
+ * bias is below 2^-19. */
 static void shuffle(struct sec_desk *desk, void **entries, unsigned count)
 {
     uint64_t word = draw_word(desk);
     for (unsigned left = count; left > 1; left--) {
         unsigned __int128 product = (unsigned __int128)word * left;
         unsigned chosen = (unsigned)(product >> 64);
-        word = (uint64_t)product;
         void *entry = entries[left - 1];
         entries[left - 1] = entries[chosen];
         entries[chosen] = entry;
+        word = left > 16 && left % 8 == 1 ? draw_word(desk) : (uint64_t)product;
     }
 }
 
-/* Blocks whose order a parent knows. */
-static void shuffle_stack(struct sec_desk *desk, void **stack, unsigned count)
+static void **stack_of(struct sec_magazine *magazine)
 {
-    for (unsigned left = count; left > 1; left--) {
-        unsigned chosen = (unsigned)(((unsigned __int128)draw_word(desk) * left) >> 64);
-        void *entry = stack[left - 1];
-        stack[left - 1] = stack[chosen];
-        stack[chosen] = entry;
-    }
+    return magazine->reserve + magazine->places + SEC_BELOW;
+}
+
+static unsigned stack_count(const struct sec_shelf *shelf, unsigned class)
+{
+    void **top = shelf->desk->slot[class].top;
+    return top ? (unsigned)(top + 1 - stack_of(sec_magazine_of(shelf, class))) : 0;
+}
+
+static void set_stack_count(const struct sec_shelf *shelf, unsigned class, unsigned count)
+{
+    struct sec_slot *slot = &shelf->desk->slot[class];
+    slot->top = stack_of(sec_magazine_of(shelf, class)) + count - 1;
+    slot->next = *slot->top;
 }
 
 /* What the fast paths need of a magazine stands in the desk. */
-static void show(const struct sec_shelf *shelf, unsigned class)
+static void show(const struct sec_shelf *shelf, unsigned class, unsigned count)
 {
-    shelf->desk->offset[class] = shelf->magazines->offset[class];
-    shelf->desk->mask[class] = (uint8_t)(sec_magazine_of(shelf, class)->places - 1);
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+    shelf->desk->slot[class].reserve = magazine->reserve;
+    shelf->desk->slot[class].mask = magazine->places - 1;
+    set_stack_count(shelf, class, count);
 }
 
 void sec_magazine_open(const struct sec_shelf *shelf, unsigned class)
 {
     struct sec_magazines *magazines = shelf->magazines;
     if (magazines->offset[class] == 0) {
-        uint32_t places = class < MOAT_BIG_CLASS ? SEC_PLACES : SEC_PLACES_BIG;
+        uint8_t places = class < MOAT_BIG_CLASS ? SEC_PLACES : SEC_PLACES_BIG;
         uint64_t *memory = &magazines->memory[magazines->used];
-        magazines->used += (uint32_t)(sizeof(struct sec_magazine) / sizeof *memory) + places;
+        magazines->used += (uint32_t)(sizeof(struct sec_magazine) / sizeof *memory) + 2u * places + SEC_BELOW + 1;
         magazines->offset[class] = (uint16_t)(memory - (uint64_t *)(void *)magazines);
-        sec_magazine_of(shelf, class)->places = places;
+        struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+        magazine->places = places;
+        stack_of(magazine)[places] = magazine; /* the wall */
     }
-    if (shelf->desk->draws != 0) /* a wiped desk shows nothing before its stacks are counted (sec_stack_recount) */
-        show(shelf, class);
+    /* A wiped desk shows nothing before its stacks are counted (sec_stack_recount). */
+    if (shelf->desk->draws != 0 && !shelf->desk->slot[class].top)
+        show(shelf, class, 0);
 }
 
 bool sec_desk_ready(const struct sec_shelf *shelf)
@@ -75,12 +90,12 @@ void sec_stack_recount(const struct sec_shelf *shelf, unsigned class)
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     unsigned count = 0;
 
-    while (count < magazine->places && magazine->stack[count])
+    while (count < magazine->places && stack_of(magazine)[count])
         count++;
-    shuffle_stack(shelf->desk, magazine->stack, count);
-    shuffle_stack(shelf->desk, magazine->depot, magazine->depot_arrays * SEC_DEPOT_ARRAY);
-    show(shelf, class);
-    shelf->desk->count[class] = (uint16_t)count;
+    shuffle(shelf->desk, stack_of(magazine), count);
+    for (unsigned i = 0; i < magazine->depot_arrays; i++)
+        shuffle(shelf->desk, magazine->depot + i * SEC_DEPOT_ARRAY, SEC_DEPOT_ARRAY);
+    show(shelf, class, count);
 }
 
 static char *desks, *desks_end;
@@ -118,33 +133,58 @@ unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class)
 
 void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count)
 {
-    struct sec_desk *desk = shelf->desk;
-    void **stack = sec_magazine_of(shelf, class)->stack + desk->count[class];
+    void **free = shelf->desk->slot[class].top + 1;
     for (unsigned i = 0; i < count; i++)
-        stack[i] = first + i * bytes;
-    shuffle(desk, stack, count);
-    desk->count[class] = (uint16_t)(desk->count[class] + count);
+        free[i] = first + i * bytes;
+    shuffle(shelf->desk, free, count);
+    set_stack_count(shelf, class, stack_count(shelf, class) + count);
+}
+
+void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+{
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+    const unsigned pairs = magazine->places / 2;
+    void **free = shelf->desk->slot[class].top + 1;
+    uint64_t word = draw_word(shelf->desk);
+    unsigned pair = (unsigned)(word % pairs), evicted = 0;
+
+    word /= pairs;
+    for (unsigned i = 0; i < count; i++, pair = (pair + 1) % pairs, word >>= 1) {
+        void **place = &magazine->reserve[2 * pair + (word & 1)];
+        free[evicted] = *place; /* NULL there changes nothing */
+        evicted += *place != NULL;
+        *place = blocks[i];
+    }
+    shuffle(shelf->desk, free, evicted);
+    set_stack_count(shelf, class, stack_count(shelf, class) + evicted);
+}
+
+/* `half` is a constant where this is called, so that the compiler moves them many at once. */
+MOAT_INLINE void spill_half(void **stack, void **out, unsigned half)
+{
+    memcpy(out, stack, half * sizeof *out);
+    memcpy(stack, stack + half, half * sizeof *stack);
+    memset(stack + half, 0, half * sizeof *stack);
 }
 
 unsigned sec_stack_spill(const struct sec_shelf *shelf, unsigned class, void **out)
 {
-    struct sec_desk *desk = shelf->desk;
-    void **stack = sec_magazine_of(shelf, class)->stack;
-    const unsigned places = desk->mask[class] + 1u, spilled = places / 2;
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+    unsigned half = magazine->places / 2;
 
-    for (unsigned i = 0; i < spilled; i++)
-        out[i] = stack[i];
-    for (unsigned i = 0; i < places; i++)
-        stack[i] = i + spilled < places ? stack[i + spilled] : NULL;
-    desk->count[class] = (uint16_t)(places - spilled);
-    return spilled;
+    if (magazine->places == SEC_PLACES)
+        spill_half(stack_of(magazine), out, SEC_PLACES / 2);
+    else
+        spill_half(stack_of(magazine), out, SEC_PLACES_BIG / 2);
+    set_stack_count(shelf, class, half);
+    return half;
 }
 
 void **sec_depot_place(const struct sec_shelf *shelf, unsigned class, size_t bytes)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     if (!magazine->depot || magazine->depot_arrays == SEC_DEPOT_ARRAYS ||
-        (magazine->depot_arrays + 1) * SEC_DEPOT_ARRAY * bytes > SEC_DEPOT_HOLDS)
+        (magazine->depot_arrays + 1u) * SEC_DEPOT_ARRAY * bytes > SEC_DEPOT_HOLDS)
         return NULL;
     return magazine->depot + SEC_DEPOT_ARRAY * magazine->depot_arrays++;
 }
@@ -169,7 +209,7 @@ unsigned sec_depot_cool(const struct sec_shelf *shelf, unsigned class, void **ou
 bool sec_is_idle(const struct sec_shelf *shelf, unsigned class)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    uint64_t print = shelf->desk->count[class] + 1u;
+    uint64_t print = stack_count(shelf, class) + 1;
     for (unsigned i = 0; i < magazine->places; i++)
         print = print * 3 + (uintptr_t)magazine->reserve[i];
     bool is_idle = print == magazine->print;
@@ -195,7 +235,7 @@ unsigned sec_kept(const struct sec_shelf *shelf, unsigned class)
     if (!shelf->magazines || shelf->magazines->offset[class] == 0) /* a thread without a heap has none */
         return 0;
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    unsigned kept = shelf->desk->count[class] + magazine->depot_arrays * SEC_DEPOT_ARRAY;
+    unsigned kept = stack_count(shelf, class) + magazine->depot_arrays * SEC_DEPOT_ARRAY;
     for (unsigned i = 0; i < magazine->places; i++)
         kept += magazine->reserve[i] != NULL;
     return kept;

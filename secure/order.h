@@ -7,18 +7,19 @@
  *
  * So a freed block waits a random number of frees, and the one that malloc gets next is drawn among all in the reserve;
  * order and quarantine are one mechanism. A place of the reserve that was never filled evicts nothing: it fills as blocks
- * are freed. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed in
+ * are freed. Blocks that other threads freed come by the dozen and pass the reserve together (sec_exchange): of each two
+ * neighbouring places one is drawn, and what lay there is shuffled. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed in
  * shuffled windows. A full stack gives its older half to the depot, arrays as whole; what the depot does not take lies in
  * its page as a state only (secure/states.h). No free block carries a link here. What lay unused in depot or magazine
  * between two looks goes home too: a block that nobody wants must not keep its page.
  *
- * The desk is the part that a child of fork must not share: the counts of the stacks, and the draws. It lies in memory
+ * The desk is the part that a child of fork must not share: where the stacks' tops are, and the draws. It lies in memory
  * that the kernel wipes in a child, whatever call made it. A wiped desk says that all stacks are empty and no draw is
  * left, so the first malloc or free of each class takes its cold path, where the stacks, whose unused places are NULL, are
  * counted again and shuffled with fresh randomness (sec_desk_ready, sec_stack_recount).
  *
  * A signal handler that allocates in the middle of these functions may have a block handed out to it and again to the
- * code below it; the block's state stops that at the pop.
+ * code below it; the block's state stops that at the pop. What is read below an empty stack is NULL.
  *
  * On:  as said. Off: no bytes, no code; every question is answered with "none".
  */
@@ -29,6 +30,8 @@
 #include "base/config.h"
 #include "random/random.h"
 
+#include <stddef.h>
+
 #if MOAT_SECURE_RANDOM_ORDER
 
 enum { SEC_HAS_MAGAZINES = 1 };
@@ -36,7 +39,8 @@ enum { SEC_HAS_MAGAZINES = 1 };
 enum {
     SEC_PLACES = 32,     /* of a reserve, and of its stack, */
     SEC_PLACES_BIG = 16, /* and from MOAT_BIG_CLASS up; powers of two */
-    SEC_MAGAZINE_WORDS = (5 + 2 * SEC_PLACES) * MOAT_SMALL_CLASSES,
+    SEC_BELOW = 2,
+    SEC_MAGAZINE_WORDS = (4 + SEC_PLACES + SEC_BELOW + SEC_PLACES + 1) * MOAT_SMALL_CLASSES,
     SEC_DEPOT_ARRAY = 16, /* blocks to an array: half a stack */
     SEC_DRAW_BITS = 5,
     SEC_DRAWS = 12,             /* to a word, below its mark */
@@ -50,16 +54,24 @@ enum {
     SEC_REST_BYTES = 128 << 10, /* half as many above this size */
 };
 
+/* What the fast paths need of a class's magazine, in one half of a cache line. The two words that are written do not stand
+ * side by side: gcc would write them as one of 16 bytes, from which the next pair's loads take their halves late. */
+struct sec_slot {
+    void *next; /* what lies at the top, so that malloc has it with one load: NULL when the stack is empty */
+    void **reserve;
+    void **top;    /* the stack's highest place in use, or the one below all; NULL when the desk was wiped, or is new */
+    uint64_t mask; /* places of the reserve, and of the stack, less 1 */
+};
+
 struct sec_desk {
-    uint16_t count[MOAT_SMALL_CLASSES];  /* blocks on each stack */
-    uint16_t offset[MOAT_SMALL_CLASSES]; /* where the magazine lies, in words of sec_magazines */
-    uint8_t mask[MOAT_SMALL_CLASSES];    /* places of its reserve, and of its stack, less 1 */
+    struct sec_slot slot[MOAT_SMALL_CLASSES];
     /* Draws of 5 bits, the next one lowest, under a mark: 1 when all are used up, 0 when the desk was wiped. */
     uint64_t draws;
     struct random_stream stream;
 };
 
-enum { SEC_DESK_BYTES = sizeof(struct sec_desk) };
+/* All of it, and what is read of one on which nothing was ever drawn. */
+enum { SEC_DESK_BYTES = sizeof(struct sec_desk), SEC_BARE_DESK_BYTES = offsetof(struct sec_desk, stream) };
 
 /* Where a thread finds its desk; a word of its own, since the fast paths read it first. */
 struct sec_magazines;
@@ -69,67 +81,67 @@ struct sec_shelf {
 };
 
 struct sec_magazine {
-    void **depot;          /* arrays one after another; NULL until the first */
-    uint32_t depot_arrays; /* in the depot, */
-    uint32_t depot_low;    /* and the fewest since the last look (sec_depot_cool) */
-    uint64_t print;        /* what stack and reserve looked like then */
-    uint32_t scan[2];      /* the core's: how far it has looked for blocks that came home */
-    uint32_t places;       /* of the reserve, and of the stack */
-    uint32_t is_warm;      /* fresh blocks were taken before */
-    void *reserve[SEC_PLACES];
-    void *stack[]; /* NULL above the count */
+    void **depot;         /* arrays one after another; NULL until the first */
+    uint64_t print;       /* what stack and reserve looked like at the last look */
+    uint32_t scan[2];     /* the core's: how far it has looked for blocks that came home */
+    uint8_t depot_arrays; /* in the depot, */
+    uint8_t depot_low;    /* and the fewest since the last look (sec_depot_cool) */
+    uint8_t places;       /* of the reserve, and of the stack */
+    uint8_t is_warm;      /* fresh blocks were taken before */
+    /* The reserve; SEC_BELOW words that are NULL, since no block lies below the stack; the stack, NULL above its top; and a
+     * wall, which is not NULL. */
+    void *reserve[];
 };
 
 /* Magazines stand one behind another as their classes are first used: a small process touches few OS pages. */
 struct sec_magazines {
-    uint16_t offset[MOAT_SMALL_CLASSES]; /* as in the desk, which may be wiped; 0 for none yet */
+    uint16_t offset[MOAT_SMALL_CLASSES]; /* where a magazine lies, in words of this; 0 for none yet */
     uint32_t used;                       /* words of `memory` */
     uint64_t memory[SEC_MAGAZINE_WORDS];
 };
 
-/* `offset` is one of the desk's. */
-MOAT_INLINE struct sec_magazine *sec_magazine_at(const struct sec_shelf *shelf, size_t offset)
-{
-    return (struct sec_magazine *)(void *)((uint64_t *)(void *)shelf->magazines + offset);
-}
-
 MOAT_INLINE struct sec_magazine *sec_magazine_of(const struct sec_shelf *shelf, unsigned class)
 {
-    return sec_magazine_at(shelf, shelf->magazines->offset[class]);
+    return (struct sec_magazine *)(void *)((uint64_t *)(void *)shelf->magazines + shelf->magazines->offset[class]);
+}
+
+MOAT_INLINE struct sec_slot *sec_slot_of(struct sec_desk *desk, unsigned class)
+{
+    struct sec_slot *slot = &desk->slot[class];
+    MOAT_IN_REGISTER(slot);
+    return slot;
 }
 
 /* The stack's top, or NULL when it is empty. */
 MOAT_INLINE void *sec_take(const struct sec_shelf *shelf, unsigned class)
 {
-    struct sec_desk *desk = shelf->desk;
-    size_t count = desk->count[class];
-    if (MOAT_UNLIKELY(count == 0))
+    struct sec_slot *slot = sec_slot_of(shelf->desk, class);
+    void *block = slot->next;
+    if (MOAT_UNLIKELY(!block))
         return NULL;
-    void **place = &sec_magazine_at(shelf, desk->offset[class])->stack[count - 1];
-    void *block = *place;
-    *place = NULL;
-    desk->count[class] = (uint16_t)(count - 1);
-    if (!block)
-        __builtin_unreachable(); /* below the count no place is */
+    void **top = slot->top;
+    slot->next = top[-1];
+    slot->top = top - 1;
+    *top = NULL;
     return block;
 }
 
 MOAT_INLINE bool sec_is_stocked(const struct sec_shelf *shelf, unsigned class)
 {
-    return shelf->desk->count[class] != 0;
+    return shelf->desk->slot[class].next != NULL;
 }
 
+/* Of a desk that is ready, a class that has a magazine. */
 MOAT_INLINE bool sec_stack_is_full(const struct sec_shelf *shelf, unsigned class)
 {
-    return shelf->desk->count[class] > shelf->desk->mask[class];
+    return shelf->desk->slot[class].top[1] != NULL;
 }
 
 /* Where a freed block goes, looked up before the first side effect. */
 struct sec_place {
     struct sec_desk *desk;
-    struct sec_magazine *magazine;
-    unsigned class;
-    size_t drawn, count;
+    struct sec_slot *slot;
+    void **top, **drawn;
 };
 
 /* False: draws or room have to be made first. */
@@ -137,22 +149,27 @@ MOAT_INLINE bool sec_find_place(const struct sec_shelf *shelf, unsigned class, s
 {
     struct sec_desk *desk = shelf->desk;
     uint64_t draws = desk->draws;
-    size_t count = desk->count[class], mask = desk->mask[class];
-    if (MOAT_UNLIKELY(draws <= 1) || MOAT_UNLIKELY(count > mask))
+    if (MOAT_UNLIKELY(draws <= 1))
         return false;
-    *place = (struct sec_place){desk, sec_magazine_at(shelf, desk->offset[class]), class, draws & mask, count};
+    struct sec_slot *slot = sec_slot_of(desk, class);
+    void **top = slot->top;
+    if (MOAT_UNLIKELY(top[1] != NULL))
+        return false;
+    *place = (struct sec_place){desk, slot, top, slot->reserve + (draws & slot->mask)};
     return true;
 }
 
 /* Puts a block into the reserve and what it evicts on the stack. */
 MOAT_INLINE void sec_put(const struct sec_place *place, void *block)
 {
-    void *evicted = place->magazine->reserve[place->drawn];
-    place->magazine->reserve[place->drawn] = block;
-    place->magazine->stack[place->count] = evicted;
+    void *evicted = *place->drawn;
+    *place->drawn = block;
     place->desk->draws >>= SEC_DRAW_BITS;
-    uint16_t *count = &place->desk->count[place->class]; /* read again: one register less than keeping it */
-    *count = (uint16_t)(*count + (evicted != NULL));
+    if (MOAT_UNLIKELY(!evicted))
+        return;
+    place->top[1] = evicted;
+    place->slot->top = place->top + 1;
+    place->slot->next = evicted;
 }
 
 MOAT_INLINE uint64_t sec_draws_of(uint64_t word)
@@ -176,7 +193,8 @@ MOAT_INLINE bool sec_draw_on(const struct sec_shelf *shelf)
 /* An empty stack takes the depot's last array. False: the depot is empty, or the desk has to be revived first. */
 MOAT_INLINE bool sec_take_from_depot(const struct sec_shelf *shelf, unsigned class)
 {
-    if (MOAT_UNLIKELY(shelf->desk->mask[class] == 0)) /* wiped, or no magazine yet */
+    struct sec_slot *slot = &shelf->desk->slot[class];
+    if (MOAT_UNLIKELY(!slot->top)) /* wiped, or no magazine yet */
         return false;
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     if (magazine->depot_arrays == 0)
@@ -185,8 +203,9 @@ MOAT_INLINE bool sec_take_from_depot(const struct sec_shelf *shelf, unsigned cla
     if (magazine->depot_low > magazine->depot_arrays)
         magazine->depot_low = magazine->depot_arrays;
     for (unsigned i = 0; i < SEC_DEPOT_ARRAY; i++)
-        magazine->stack[i] = array[i];
-    shelf->desk->count[class] = SEC_DEPOT_ARRAY;
+        slot->top[1 + i] = array[i];
+    slot->top += SEC_DEPOT_ARRAY;
+    slot->next = *slot->top;
     return true;
 }
 
@@ -198,14 +217,15 @@ bool sec_desk_ready(const struct sec_shelf *shelf);
 void sec_stack_recount(const struct sec_shelf *shelf, unsigned class);
 /* What the kernel does in a child where it wipes. */
 void sec_desk_wipe(const struct sec_shelf *shelf);
-/* Puts `count` blocks that begin at `first`, `bytes` apart, on an empty stack, in an order drawn among all orders. */
+/* Puts `count` blocks that begin at `first`, `bytes` apart, on the stack, which has room, in an order drawn among all. */
 void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count);
-/* How many more blocks malloc wants on the stack when it is refilled: up to half of it. */
-MOAT_INLINE unsigned sec_stack_room(const struct sec_shelf *shelf, unsigned class)
+/* Passes `count` free blocks through the reserve, and puts what they evict on the stack: half a stack at most,
+ * and the stack has room for them. */
+void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count);
+/* How many blocks malloc wants on the stack when it is refilled: half of it. */
+MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)
 {
-    unsigned half = (shelf->desk->mask[class] + 1u) / 2;
-    unsigned count = shelf->desk->count[class];
-    return count < half ? half - count : 0;
+    return ((unsigned)shelf->desk->slot[class].mask + 1) / 2;
 }
 /* How many fresh blocks to push next: the window in which their order is drawn. */
 unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class);
@@ -259,7 +279,7 @@ bool sec_shelf_open(struct sec_shelf *shelf, struct sec_magazines *magazines);
 
 #else
 
-enum { SEC_HAS_MAGAZINES = 0, SEC_DESK_BYTES = 0, SEC_DEPOT_BYTES = 0, SEC_SPILL_MOST = 1 };
+enum { SEC_HAS_MAGAZINES = 0, SEC_DESK_BYTES = 0, SEC_BARE_DESK_BYTES = 0, SEC_DEPOT_BYTES = 0, SEC_SPILL_MOST = 1 };
 
 struct sec_shelf {
 };
@@ -357,7 +377,12 @@ MOAT_INLINE unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned cl
     return 0;
 }
 
-MOAT_INLINE unsigned sec_stack_room(const struct sec_shelf *shelf, unsigned class)
+MOAT_INLINE void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+{
+    (void)shelf, (void)class, (void)blocks, (void)count;
+}
+
+MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)
 {
     (void)shelf, (void)class;
     return 0;

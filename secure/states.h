@@ -83,22 +83,30 @@ MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
     return sec_state_change(states, block, SEC_STATE_KEPT, SEC_STATE_FREE);
 }
 
-/* Owner: the first granule at or behind `granule` of the slice at `start` whose state is free, or `end`. Eight at a step;
- * the test for a byte that is 0 is exact. */
-MOAT_INLINE uint32_t sec_states_next_free(uintptr_t states, const void *start, uint32_t granule, uint32_t end)
+/* Owner: the granules of the slice at `start`, from `*granule` to `end`, whose state is free: `wanted` at most, to `found`;
+ * `*granule` is then behind the last one looked at. Eight at a step; the test for a byte that is 0 is exact. */
+MOAT_INLINE unsigned sec_states_find_free(uintptr_t states, const void *start, uint32_t *granule, uint32_t end,
+                                          uint32_t *found, unsigned wanted)
 {
     const uint64_t low = 0x7f7f7f7f7f7f7f7fu, each = 0x0101010101010101u;
-    const uint64_t *word = (const uint64_t *)(void *)sec_state_at(states, start);
-    uint64_t skip = ~(uint64_t)0 << (granule % sizeof *word * 8);
+    const uint64_t *words = (const uint64_t *)(void *)sec_state_at(states, start);
+    unsigned count = 0;
 
-    for (uint32_t i = granule / sizeof *word; i * sizeof *word < end; i++) {
-        uint64_t others = atomic_get(&word[i]) ^ each * SEC_STATE_FREE;
-        uint64_t found = ~(((others & low) + low) | others | low) & skip;
-        if (found != 0)
-            return (uint32_t)(i * sizeof *word) + (uint32_t)__builtin_ctzl(found) / 8;
-        skip = ~(uint64_t)0;
+    while (*granule < end) {
+        uint32_t first = *granule & ~7u;
+        uint64_t others = atomic_get(&words[first / 8]) ^ each * SEC_STATE_FREE;
+        uint64_t is_free = ~(((others & low) + low) | others | low) & ~(uint64_t)0 << (*granule % 8 * 8);
+        for (; is_free != 0; is_free &= is_free - 1) {
+            uint32_t at = first + (uint32_t)__builtin_ctzl(is_free) / 8;
+            if (count == wanted) {
+                *granule = at;
+                return count;
+            }
+            found[count++] = at;
+        }
+        *granule = first + 8;
     }
-    return end;
+    return count;
 }
 
 /* The release store makes what was built in the block visible before the block is live. */
@@ -250,10 +258,11 @@ MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
     return true;
 }
 
-MOAT_INLINE uint32_t sec_states_next_free(uintptr_t states, const void *start, uint32_t granule, uint32_t end)
+MOAT_INLINE unsigned sec_states_find_free(uintptr_t states, const void *start, const uint32_t *granule, uint32_t end,
+                                          const uint32_t *found, unsigned wanted)
 {
-    (void)states, (void)start, (void)granule;
-    return end;
+    (void)states, (void)start, (void)granule, (void)end, (void)found, (void)wanted;
+    return 0;
 }
 
 MOAT_INLINE bool sec_state_hand_out(uintptr_t states, const void *block)

@@ -58,7 +58,7 @@ extern MOAT_THREAD struct self moat_self;
 
 MOAT_STATIC_ASSERT(offsetof(struct heap, magazines) <= MOAT_EMPTY_HEAP_BYTES,
                    "the empty heap has room in the read-only page");
-MOAT_STATIC_ASSERT((size_t)HOOK_DESK_BYTES <= MOAT_EMPTY_HEAP_BYTES,
+MOAT_STATIC_ASSERT((size_t)HOOK_BARE_DESK_BYTES <= MOAT_EMPTY_HEAP_BYTES,
                    "the empty heap serves as a desk with nothing on it");
 MOAT_STATIC_ASSERT(sizeof(struct self) <= 64, "little enough static TLS that any program has it to spare");
 

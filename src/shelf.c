@@ -92,11 +92,19 @@ static void make_ready(struct heap *heap)
             hook_stack_recount(&heap->shelf, class);
 }
 
-static void send_home(struct heap *heap, void *block)
+/* Neighbours in a magazine are often of one page, which is then told once. */
+static void send_home(struct heap *heap, void *const *blocks, unsigned count)
 {
-    if (!hook_sent_home(block))
-        die_of("free", block);
-    page_took_back(heap, record_of_slice(slice_of_address(block)), 1);
+    unsigned begin = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!hook_sent_home(blocks[i]))
+            die_of("free", blocks[i]);
+        if (i + 1 < count && slice_of_address(blocks[i + 1]) == slice_of_address(blocks[i]))
+            continue;
+        page_took_back(heap, record_of_slice(slice_of_address(blocks[i])), i + 1 - begin);
+        begin = i + 1;
+    }
 }
 
 /* If the stack is full its older half goes to the depot, or home where that is full. */
@@ -110,8 +118,8 @@ static void spill(struct heap *heap, unsigned class)
         hook_depot_give_memory(&heap->shelf, class, meta_allocate(HOOK_DEPOT_BYTES));
     void **array = hook_depot_place(&heap->shelf, class, class_bytes(class));
     unsigned count = hook_stack_spill(&heap->shelf, class, array ? array : blocks);
-    for (unsigned i = 0; !array && i < count; i++)
-        send_home(heap, blocks[i]);
+    if (!array)
+        send_home(heap, blocks, count);
 }
 
 static bool carve_window(struct heap *heap, unsigned class)
@@ -170,40 +178,50 @@ static char *block_of_granule(const struct record *page, uint32_t granule)
     return page_start(page) + index * block;
 }
 
-/* Takes one block of the scanned page through the reserve. False: that page has no more. */
-static bool shelve_next(struct heap *heap, unsigned class, uint32_t *scan)
+/* Takes up to `wanted` blocks of the scanned page. */
+static unsigned take_scanned(const uint32_t *scan, uint32_t *granule, void **blocks, unsigned wanted)
 {
     struct record *page = record_of_slice(scan[SCAN_SLICE]);
-    uint32_t granule = hook_next_free(page_start(page), scan[SCAN_GRANULE], GRANULES);
-    if (granule == GRANULES)
-        return false;
+    uint32_t found[HOOK_SPILL_MOST];
+    unsigned count = hook_find_free(page_start(page), granule, GRANULES, found, wanted);
 
-    char *block = block_of_granule(page, granule);
-    if (!hook_is_block_start(block, page->reciprocal) || !hook_shelved(block))
-        die_of("malloc", block);
-    scan[SCAN_GRANULE] = granule + 1;
-    page->needed++;
-    struct sec_place place;
-    make_ready(heap);
-    if (!hook_find_place(&heap->shelf, class, &place))
-        die_of("malloc", block); /* draws were made, and half of the stack is empty */
-    hook_put(&place, block);
-    return true;
+    for (unsigned i = 0; i < count; i++) {
+        blocks[i] = block_of_granule(page, found[i]);
+        if (!hook_is_block_start(blocks[i], page->reciprocal) || !hook_shelved(blocks[i]))
+            die_of("malloc", blocks[i]);
+    }
+    page->needed += count;
+    return count;
 }
 
-/* Half a stack of what came home. A place of the reserve that was empty gives nothing back for what it takes. */
-static bool take_home_blocks(struct heap *heap, unsigned class)
+/* Up to `wanted` blocks that came home. */
+static unsigned gather_home_blocks(struct heap *heap, unsigned class, void **blocks, unsigned wanted)
 {
     uint32_t *scan = hook_scan_of(&heap->shelf, class);
-    unsigned wanted = hook_stack_room(&heap->shelf, class);
+    unsigned count = 0;
 
-    while (hook_stack_room(&heap->shelf, class) > 0) {
-        if (scan[SCAN_SLICE] == 0 && !begin_scan(heap, class, scan))
-            break;
-        if (!shelve_next(heap, class, scan))
+    while (count < wanted && (scan[SCAN_SLICE] != 0 || begin_scan(heap, class, scan))) {
+        unsigned more = take_scanned(scan, &scan[SCAN_GRANULE], blocks + count, wanted - count);
+        if (more == 0)
             end_scan(heap, scan);
+        count += more;
     }
-    return hook_stack_room(&heap->shelf, class) < wanted;
+    return count;
+}
+
+/* Takes half a stack of blocks that came home through the reserve: more, while its empty places give nothing back. False:
+ * none are left. */
+static bool take_home_blocks(struct heap *heap, unsigned class)
+{
+    void *blocks[HOOK_SPILL_MOST];
+    unsigned wanted = hook_refill(&heap->shelf, class), count;
+
+    do {
+        count = gather_home_blocks(heap, class, blocks, wanted);
+        if (count > 0)
+            hook_exchange(&heap->shelf, class, blocks, count);
+    } while (count > 0 && !shelf_is_stocked(heap, class));
+    return count > 0;
 }
 
 static void clear_magazine(struct heap *heap, unsigned class)
@@ -212,7 +230,7 @@ static void clear_magazine(struct heap *heap, unsigned class)
         return;
     make_ready(heap);
     for (void *block; (block = hook_drain(&heap->shelf, class)) != NULL;)
-        send_home(heap, block);
+        send_home(heap, &block, 1);
     end_scan(heap, hook_scan_of(&heap->shelf, class));
 }
 
@@ -222,8 +240,7 @@ static void cool(struct heap *heap, unsigned class)
     void *blocks[HOOK_SPILL_MOST];
 
     for (unsigned count; (count = hook_depot_cool(&heap->shelf, class, blocks)) > 0;)
-        for (unsigned i = 0; i < count; i++)
-            send_home(heap, blocks[i]);
+        send_home(heap, blocks, count);
     if (hook_is_idle(&heap->shelf, class))
         clear_magazine(heap, class);
 }

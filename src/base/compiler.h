@@ -16,6 +16,9 @@
 /* One word in the thread block, reached without a call: the library is loaded at start, never by dlopen. */
 #define MOAT_THREAD __thread __attribute__((tls_model("initial-exec")))
 
+/* The compiler keeps this value in a register, and does not work it out anew, in another form, for each use. */
+#define MOAT_IN_REGISTER(value) __asm__("" : "+r"(value))
+
 #define MOAT_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 
 /* What we can prove; checked in debug builds only. */

@@ -44,7 +44,7 @@ static void older_half_is_spilled(unsigned class)
     begin();
     for (unsigned count = 0; count <= places; count++) {
         EXPECT_EQ(sec_stack_is_full(&own_shelf, class), count == places);
-        EXPECT_EQ(sec_stack_room(&own_shelf, class), count < places / 2 ? places / 2 - count : 0);
+        EXPECT_EQ(sec_refill(&own_shelf, class), places / 2);
         EXPECT_EQ(sec_is_stocked(&own_shelf, class), count > 0);
         if (count < places)
             fill_stack(class, count, 1);
@@ -149,7 +149,7 @@ static void magazines_lie_apart(void)
         sec_magazine_open(&own_shelf, i * 37 % MOAT_SMALL_CLASSES);
     EXPECT(own_magazines.used <= SEC_MAGAZINE_WORDS);
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
-        const void *end = sec_magazine_of(&own_shelf, class)->stack + places_of(class);
+        const void *end = sec_magazine_of(&own_shelf, class)->reserve + 2 * places_of(class) + SEC_BELOW + 1;
         EXPECT(end <= (void *)(own_magazines.memory + own_magazines.used));
         for (unsigned other = 0; other < MOAT_SMALL_CLASSES; other++) {
             const void *start = sec_magazine_of(&own_shelf, other);
@@ -337,14 +337,16 @@ static void toy_free(struct toy *toy, struct rng *rng)
 static void toy_refill(struct toy *toy, struct rng *rng)
 {
     make_ready();
-    if (sec_stack_room(&own_shelf, toy->class) == 0 ||
-        (!sec_is_stocked(&own_shelf, toy->class) && sec_take_from_depot(&own_shelf, toy->class)))
+    if (sec_is_stocked(&own_shelf, toy->class) || sec_take_from_depot(&own_shelf, toy->class))
         return;
-    while (sec_stack_room(&own_shelf, toy->class) > 0 && toy->count[HOME] > 0) {
-        void *block = any(toy, HOME, rng);
-        put(toy->class, block);
-        move(toy, block, HOME, KEPT);
+    void *blocks[HALF_MOST];
+    unsigned count = 0;
+    for (; count < sec_refill(&own_shelf, toy->class) && toy->count[HOME] > 0; count++) {
+        blocks[count] = any(toy, HOME, rng);
+        move(toy, blocks[count], HOME, KEPT);
     }
+    if (count > 0)
+        sec_exchange(&own_shelf, toy->class, blocks, count);
     unsigned window = sec_fresh_window(&own_shelf, toy->class);
     if (sec_is_stocked(&own_shelf, toy->class) || toy->fresh + window > BLOCKS)
         return;
@@ -442,7 +444,7 @@ int main(void)
     void *out[SEC_SPILL_MOST];
     unit_skip("magazines, depots and wiped desks", "built without SECURE_RANDOM_ORDER");
     EXPECT(sec_shelf_open(&shelf, &magazines) && sec_desk_ready(&shelf));
-    EXPECT(!sec_take_from_depot(&shelf, 1) && sec_stack_room(&shelf, 1) == 0 && !sec_stack_is_full(&shelf, 1));
+    EXPECT(!sec_take_from_depot(&shelf, 1) && sec_refill(&shelf, 1) == 0 && !sec_stack_is_full(&shelf, 1));
     EXPECT(sec_stack_spill(&shelf, 1, out) == 0 && sec_depot_cool(&shelf, 1, out) == 0);
     EXPECT(sec_depot_place(&shelf, 1, 64) == NULL && sec_drain(&shelf, 1) == NULL);
     EXPECT(SEC_DESK_BYTES == 0 && SEC_DEPOT_BYTES == 0);

@@ -33,7 +33,7 @@ static void places_are_drawn_evenly(unsigned class)
         sec_put(&found, block_of(1));
         sec_take(&own_shelf, class);
         memmove(drawn + 1, drawn, SEC_DRAWS * sizeof drawn[0]);
-        drawn[0] = found.drawn;
+        drawn[0] = (size_t)(found.drawn - found.slot->reserve);
         place[drawn[0]]++;
         if (i >= SEC_DRAWS) {
             next[drawn[1]][drawn[0] % places]++;
@@ -58,7 +58,7 @@ static void words_have_twelve_draws(void)
             struct sec_place place;
             if (!EXPECT(sec_find_place(&own_shelf, SMALL, &place)))
                 return;
-            EXPECT_EQ(place.drawn, draws >> (SEC_DRAW_BITS * i) & (SEC_PLACES - 1));
+            EXPECT_EQ((size_t)(place.drawn - place.slot->reserve), draws >> (SEC_DRAW_BITS * i) & (SEC_PLACES - 1));
             sec_put(&place, block_of(1));
             sec_take(&own_shelf, SMALL);
         }
@@ -166,6 +166,59 @@ static void take_all(unsigned class, size_t *order, size_t count)
         order[i] = EXPECT(block) ? number_of(block) % SEC_WINDOW : 0;
     }
     EXPECT(sec_take(&own_shelf, class) == NULL);
+}
+
+/* Blocks of other threads, half a stack at a time: what they evict is any of the reserve's, and what comes after one is any
+ * other but its neighbour, which stays. */
+static void exchanged_blocks_come_from_all_places(void)
+{
+    enum { N = SEC_PLACES };
+    static uint64_t first[N], second[N * (N - 2)];
+    void *blocks[N / 2];
+
+    begin();
+    struct sec_magazine *magazine = sec_magazine_of(&own_shelf, SMALL);
+    for (size_t i = 0; i < N / 2; i++)
+        blocks[i] = block_of(N + i);
+    size_t neighbours = 0;
+    for (size_t draw = 0; draw < MILLION / 2; draw++) {
+        for (size_t i = 0; i < N; i++)
+            magazine->reserve[i] = block_of(i);
+        sec_exchange(&own_shelf, SMALL, blocks, N / 2);
+        size_t one = number_of(sec_take(&own_shelf, SMALL)), other = number_of(sec_take(&own_shelf, SMALL));
+        neighbours += one / 2 == other / 2;
+        first[one % N]++;
+        second[(one % N) * (N - 2) + (other % N - (other > one ? 2 : 0)) % (N - 2)]++;
+        for (size_t i = 2; i < N / 2; i++)
+            EXPECT(number_of(sec_take(&own_shelf, SMALL)) < N);
+        EXPECT(sec_take(&own_shelf, SMALL) == NULL && sec_kept(&own_shelf, SMALL) == N);
+    }
+    EXPECT_EQ(neighbours, 0);
+    chance_expect_even(first, N, "the first of what an exchange evicts");
+    chance_expect_even(second, N * (N - 2), "the second, given the first");
+}
+
+/* Few blocks and empty places: nothing is lost, nothing comes out twice. */
+static void small_exchanges_lose_nothing(void)
+{
+    for (unsigned count = 1; count <= SEC_PLACES_BIG / 2; count++) {
+        size_t sum = 0, expected = 0;
+        begin();
+        for (size_t round = 0; round < 50; round++) {
+            void *blocks[SEC_PLACES_BIG / 2];
+            for (unsigned i = 0; i < count; i++) {
+                blocks[i] = block_of(round * count + i);
+                expected += round * count + i;
+            }
+            sec_exchange(&own_shelf, BIG, blocks, count);
+            for (void *block; (block = sec_take(&own_shelf, BIG)) != NULL;)
+                sum += number_of(block);
+        }
+        EXPECT(sec_kept(&own_shelf, BIG) <= SEC_PLACES_BIG);
+        for (void *block; (block = sec_drain(&own_shelf, BIG)) != NULL;)
+            sum += number_of(block);
+        EXPECT_EQ(sum, expected);
+    }
 }
 
 /* Windows as fresh blocks get them, small enough to count every order. */
@@ -350,6 +403,8 @@ int main(void)
     no_word_comes_twice();
     choices_are_even();
     rested_blocks_are_drawn_evenly();
+    exchanged_blocks_come_from_all_places();
+    small_exchanges_lose_nothing();
     small_windows_have_all_orders();
     whole_windows_are_even();
     window_is_small_at_first();

@@ -91,11 +91,24 @@ static void questions_are_answered_by_the_state(void)
     EXPECT_EQ(slice_states.byte[9], READY);
 }
 
-static uint32_t next_free_one_by_one(uint32_t granule)
+/* Whether the scan finds from `from` what a loop finds, `wanted` at a time. */
+static bool finds_all(uint32_t from, unsigned wanted)
 {
-    while (granule < SLICE_STATES && slice_states.byte[granule] != FREE)
-        granule++;
-    return granule;
+    uint32_t found[16], granule = from;
+    for (uint32_t expected = from;;) {
+        unsigned count = sec_states_find_free(states_base(), slice, &granule, SLICE_STATES, found, wanted);
+        for (unsigned i = 0; i < count; i++, expected++) {
+            while (expected < SLICE_STATES && slice_states.byte[expected] != FREE)
+                expected++;
+            if (found[i] != expected)
+                return false;
+        }
+        if (count == wanted)
+            continue;
+        while (expected < SLICE_STATES && slice_states.byte[expected] != FREE)
+            expected++;
+        return granule == SLICE_STATES && expected == SLICE_STATES;
+    }
 }
 
 /* A scan reads eight states at a step: every state beside every other, and a free one wherever it lies. */
@@ -109,15 +122,12 @@ static void scan_finds_every_free_block(struct rng *rng)
             slice_states.byte[i] = round == 0 ? LIVE : rng_below(rng, 128) < round ? FREE : states[rng_below(rng, 8)];
         memset(slice_states.byte + SLICE_STATES, FREE, BEHIND);
         for (uint32_t from = 0; from < SLICE_STATES; from++)
-            wrong += sec_states_next_free(states_base(), slice, from, SLICE_STATES) != next_free_one_by_one(from);
+            wrong += !finds_all(from, 1 + from % 16);
     }
     for (uint32_t at = 0; at < SLICE_STATES; at++) {
         memset(slice_states.byte, at % 2 ? KEPT : UNUSED, SLICE_STATES);
         slice_states.byte[at] = FREE;
-        wrong += sec_states_next_free(states_base(), slice, 0, SLICE_STATES) != at;
-        wrong += sec_states_next_free(states_base(), slice, at, SLICE_STATES) != at;
-        wrong +=
-            at + 1 < SLICE_STATES && sec_states_next_free(states_base(), slice, at + 1, SLICE_STATES) != SLICE_STATES;
+        wrong += !(finds_all(0, 1) && finds_all(at, 2) && finds_all(at + 1, 2));
     }
     EXPECT_EQ(wrong, 0);
 }
@@ -215,7 +225,8 @@ static void without_states_all_is_well(void)
         EXPECT(!sec_state_was_never_used(states_base(), slice));
         EXPECT(sec_state_is_free(states_base(), slice));
         EXPECT(sec_states_release(states_base(), slice, MOAT_SLICE));
-        EXPECT_EQ(sec_states_next_free(states_base(), slice, 0, SLICE_STATES), SLICE_STATES);
+        uint32_t granule = 0, found[1];
+        EXPECT_EQ(sec_states_find_free(states_base(), slice, &granule, SLICE_STATES, found, 1), 0);
         sec_state_carve(states_base(), slice);
         for (size_t i = 0; i < sizeof slice_states; i++)
             EXPECT_EQ(slice_states.byte[i], state);
