@@ -85,13 +85,20 @@ bool sec_desk_ready(const struct sec_shelf *shelf)
     return !was_wiped;
 }
 
+/* What lies on the stack, whatever the desk says. */
+static unsigned count_stack(struct sec_magazine *magazine)
+{
+    unsigned count = 0;
+    while (count < magazine->places && stack_of(magazine)[count])
+        count++;
+    return count;
+}
+
 void sec_stack_recount(const struct sec_shelf *shelf, unsigned class)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    unsigned count = 0;
+    unsigned count = count_stack(magazine);
 
-    while (count < magazine->places && stack_of(magazine)[count])
-        count++;
     shuffle(shelf->desk, stack_of(magazine), count);
     for (unsigned i = 0; i < magazine->depot_arrays; i++)
         shuffle(shelf->desk, magazine->depot + i * SEC_DEPOT_ARRAY, SEC_DEPOT_ARRAY);
@@ -235,7 +242,7 @@ unsigned sec_kept(const struct sec_shelf *shelf, unsigned class)
     if (!shelf->magazines || shelf->magazines->offset[class] == 0) /* a thread without a heap has none */
         return 0;
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    unsigned kept = stack_count(shelf, class) + magazine->depot_arrays * SEC_DEPOT_ARRAY;
+    unsigned kept = count_stack(magazine) + magazine->depot_arrays * SEC_DEPOT_ARRAY;
     for (unsigned i = 0; i < magazine->places; i++)
         kept += magazine->reserve[i] != NULL;
     return kept;

@@ -1,8 +1,9 @@
 /* large.c - see large.h. All under LOCK_LARGE, except the clearing and copying of memory.
  *
  * Range sizes are rounded like size classes (eight to a doubling), so a resting range fits every later one of its bin.
- * The bins are queues: what has rested longest is used first, and not before REST_RANGES others rest behind it. That
- * bound is a count for each size, so a few huge blocks that nobody touched cannot flush the queue of another size.
+ * The bins are queues: one of the CHOICE ranges that have rested longest is used, and not before REST_RANGES others rest
+ * behind all of these. That bound is a count for each size, so a few huge blocks that nobody touched cannot flush the queue
+ * of another size.
  *
  * More than 500 lines: whatever walks the table does so under its lock, and stands here.
  */
@@ -21,6 +22,7 @@
 
 enum {
     REST_RANGES = 64,
+    CHOICE = 32,
     REST_MAPPINGS = 64,
     BINS = 24 * 8,
     BUCKETS = 1 << 15,
@@ -139,12 +141,17 @@ static void append(struct bin *bin, struct large *large)
     bin->count++;
 }
 
-static struct large *take_oldest(struct bin *bin)
+/* The one behind the `skip` oldest. */
+static struct large *take_rested(struct bin *bin, unsigned skip)
 {
-    struct large *large = bin->oldest;
-    bin->oldest = large->next;
-    if (!bin->oldest)
-        bin->newest = NULL;
+    struct large *before = NULL, *large = bin->oldest;
+    for (; skip > 0; skip--) {
+        before = large;
+        large = large->next;
+    }
+    *(before ? &before->next : &bin->oldest) = large->next;
+    if (bin->newest == large)
+        bin->newest = before;
     bin->count--;
     leave(large);
     return large;
@@ -185,8 +192,8 @@ static struct large *take_range(size_t bytes, size_t alignment)
 
     if (!cage_has_large_area() || !bin)
         return NULL;
-    if (bin->count > REST_RANGES && bin->oldest && alignment <= MOAT_CHUNK)
-        return take_oldest(bin);
+    if (bin->count > REST_RANGES + CHOICE && alignment <= MOAT_CHUNK)
+        return take_rested(bin, hook_choose(CHOICE));
     if (table.next == 0)
         table.next = area_start();
     uintptr_t start = round_up(table.next, max_size(alignment, MOAT_CHUNK));
@@ -207,7 +214,7 @@ static struct large *take_early(size_t bytes, size_t alignment)
     if (index >= BINS || !table.bin[index].oldest || alignment > MOAT_CHUNK)
         return NULL;
     stats_add(STAT_REUSED_EARLY, 1);
-    return take_oldest(&table.bin[index]);
+    return take_rested(&table.bin[index], 0);
 }
 
 static struct large *map_range(size_t bytes, size_t alignment)
@@ -261,7 +268,7 @@ static void rest_mapping(struct large *large)
            (table.mappings.count > REST_MAPPINGS || table.resting_mapped > moat_fixed.is.cage_bytes / 4)) {
         if (table.mappings.count <= REST_MAPPINGS)
             stats_add(STAT_REUSED_EARLY, 1);
-        struct large *oldest = take_oldest(&table.mappings);
+        struct large *oldest = take_rested(&table.mappings, 0);
         table.resting_mapped -= oldest->range;
         table.mapped_count--;
         if (os_unmap(oldest->start, oldest->range) != 0)

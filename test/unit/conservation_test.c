@@ -215,17 +215,10 @@ static void begin_with(size_t what, struct rng *rng)
     }
 }
 
-/* A child counts its stacks at its first malloc or free of its own; there may have been none. */
-static void count_again(void)
-{
-    moat_free(moat_malloc(1));
-}
-
 static _Noreturn void live_as_child(size_t number, struct rng *rng)
 {
     begin_with(number, rng);
     operate(rng, 1 + rng_below(rng, 3000), false);
-    count_again();
     if (!all_adds_up())
         _exit(1);
     size_t pages = end_of_all();
@@ -273,7 +266,6 @@ static void child_takes_over_a_page_first(struct rng *rng, size_t children)
             size_t end = 100 + rng_below(rng, 100);
             for (size_t slot = 100; slot < end; slot++)
                 take(slot, sizes[0]);
-            count_again();
             bool adds_up = class_adds_up(moat_self.heap, class);
             _exit(adds_up && end_of_all() == 0 && all_adds_up() ? 0 : 1);
         }

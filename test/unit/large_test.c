@@ -1,6 +1,7 @@
 /* Large blocks: guards on both sides in every build, inaccessible from their free on, addresses that rest, and resizing
  * that moves pages and not bytes.
  */
+#include "unit/chance.h"
 #include "unit/unit.h"
 
 #include "large.h"
@@ -10,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MIB = 1 << 20, REST_AT_LEAST = 32 };
+enum { MIB = 1 << 20, REST_AT_LEAST = 64 };
 
 static char *end_of_pages(const char *block, size_t bytes)
 {
@@ -53,7 +54,7 @@ static void neighbours_are_apart(size_t bytes)
         moat_free(blocks[i]);
 }
 
-/* At first 32 frees of the size, then until somebody reuses it at all: addresses are finite, and come back in order. */
+/* At first 64 frees of the size, then until somebody reuses it at all: addresses are finite. */
 static void freed_address_rests(size_t bytes)
 {
     char *first = moat_malloc(bytes);
@@ -71,6 +72,34 @@ static void freed_address_rests(size_t bytes)
     EXPECT(frees > REST_AT_LEAST);
     EXPECT(frees < 1000 || !large_area_has(first));
     EXPECT_EQ(stats_get(STAT_REUSED_EARLY), 0);
+}
+
+/* Which address comes back is one of 32, and drawn: the oldest as often as any. Without random order it is always that. */
+static void freed_addresses_come_back_as_drawn(size_t bytes)
+{
+    static char *rests[4096];
+    size_t first = 0, count = 0, back = 0, was_oldest = 0;
+    for (size_t i = 0; i < 3000; i++) {
+        char *block = moat_malloc(bytes);
+        size_t at = first;
+        while (at < count && rests[at] != block)
+            at++;
+        if (at < count) {
+            back++;
+            was_oldest += at == first;
+            memmove(rests + first + 1, rests + first, (at - first) * sizeof rests[0]);
+            first++;
+        }
+        moat_free(block);
+        rests[count++] = block;
+    }
+    if (!large_area_has(rests[0]))
+        return; /* mappings go back to the system */
+    EXPECT(back > 2500);
+    if (MOAT_WITH_RANDOM_ORDER)
+        chance_expect_rate(was_oldest, back, 1.0 / 32, "the oldest resting address");
+    else
+        EXPECT_EQ(was_oldest, back);
 }
 
 /* A few frees of one size do not end the rest of another. */
@@ -252,6 +281,7 @@ int main(void)
     neighbours_are_apart(32 * MIB);
     freed_address_rests(2 * MIB);
     freed_address_rests(12 * MIB);
+    freed_addresses_come_back_as_drawn(3 * MIB);
     rest_is_by_size();
     fresh_block_reads_zero();
     block_grows_in_place();
