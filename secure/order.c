@@ -42,11 +42,19 @@ static unsigned stack_count(const struct sec_shelf *shelf, unsigned class)
     return top ? (unsigned)(top + 1 - stack_of(sec_magazine_of(shelf, class))) : 0;
 }
 
-static void set_stack_count(const struct sec_shelf *shelf, unsigned class, unsigned count)
+/* `end` is the place above the top. */
+static void set_stack_end(struct sec_slot *slot, void **end)
 {
-    struct sec_slot *slot = &shelf->desk->slot[class];
-    slot->top = stack_of(sec_magazine_of(shelf, class)) + count - 1;
-    slot->next = *slot->top;
+    slot->top = end - 1;
+    slot->next = end[-1];
+}
+
+/* Where the next block is pushed. A handler that interrupted a pop may have left the top too high over an empty stack: then
+ * it is not believed, so that no push comes to lie behind the wall. */
+static void **stack_end(const struct sec_shelf *shelf, unsigned class)
+{
+    const struct sec_slot *slot = &shelf->desk->slot[class];
+    return slot->next ? slot->top + 1 : stack_of(sec_magazine_of(shelf, class));
 }
 
 /* What the fast paths need of a magazine stands in the desk. */
@@ -55,7 +63,7 @@ static void show(const struct sec_shelf *shelf, unsigned class, unsigned count)
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     shelf->desk->slot[class].reserve = magazine->reserve;
     shelf->desk->slot[class].mask = magazine->places - 1;
-    set_stack_count(shelf, class, count);
+    set_stack_end(&shelf->desk->slot[class], stack_of(magazine) + count);
 }
 
 void sec_magazine_open(const struct sec_shelf *shelf, unsigned class)
@@ -140,30 +148,30 @@ unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class)
 
 void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count)
 {
-    void **free = shelf->desk->slot[class].top + 1;
+    void **end = stack_end(shelf, class);
     for (unsigned i = 0; i < count; i++)
-        free[i] = first + i * bytes;
-    shuffle(shelf->desk, free, count);
-    set_stack_count(shelf, class, stack_count(shelf, class) + count);
+        end[i] = first + i * bytes;
+    shuffle(shelf->desk, end, count);
+    set_stack_end(&shelf->desk->slot[class], end + count);
 }
 
 void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     const unsigned pairs = magazine->places / 2;
-    void **free = shelf->desk->slot[class].top + 1;
+    void **end = stack_end(shelf, class);
     uint64_t word = draw_word(shelf->desk);
     unsigned pair = (unsigned)(word % pairs), evicted = 0;
 
     word /= pairs;
     for (unsigned i = 0; i < count; i++, pair = (pair + 1) % pairs, word >>= 1) {
         void **place = &magazine->reserve[2 * pair + (word & 1)];
-        free[evicted] = *place; /* NULL there changes nothing */
+        end[evicted] = *place; /* NULL there changes nothing */
         evicted += *place != NULL;
         *place = blocks[i];
     }
-    shuffle(shelf->desk, free, evicted);
-    set_stack_count(shelf, class, stack_count(shelf, class) + evicted);
+    shuffle(shelf->desk, end, evicted);
+    set_stack_end(&shelf->desk->slot[class], end + evicted);
 }
 
 /* `half` is a constant where this is called, so that the compiler moves them many at once. */
@@ -183,7 +191,7 @@ unsigned sec_stack_spill(const struct sec_shelf *shelf, unsigned class, void **o
         spill_half(stack_of(magazine), out, SEC_PLACES / 2);
     else
         spill_half(stack_of(magazine), out, SEC_PLACES_BIG / 2);
-    set_stack_count(shelf, class, half);
+    set_stack_end(&shelf->desk->slot[class], stack_of(magazine) + half);
     return half;
 }
 

@@ -202,9 +202,10 @@ MOAT_INLINE bool sec_take_from_depot(const struct sec_shelf *shelf, unsigned cla
     void **array = magazine->depot + SEC_DEPOT_ARRAY * --magazine->depot_arrays;
     if (magazine->depot_low > magazine->depot_arrays)
         magazine->depot_low = magazine->depot_arrays;
+    void **stack = magazine->reserve + magazine->places + SEC_BELOW;
     for (unsigned i = 0; i < SEC_DEPOT_ARRAY; i++)
-        slot->top[1 + i] = array[i];
-    slot->top += SEC_DEPOT_ARRAY;
+        stack[i] = array[i];
+    slot->top = &stack[SEC_DEPOT_ARRAY - 1];
     slot->next = *slot->top;
     return true;
 }
