@@ -1,12 +1,14 @@
 /* The driver of the death tests.
  *
- * usage: death [--lib FILE] [--runs N] [--off PROTECTION]... [--deaths | --controls] [--only PREFIX] [--verbose]
+ * usage: death [--lib FILE] [--runs N] [--off PROTECTION]... [--deaths | --controls | --record] [--only PREFIX]
+ *              [--verbose]
  *
  * Each run is a process of its own, started with the library under test preloaded and calling malloc and free by their
  * ordinary names, so that what is tested is what users run, with a layout of its own each time. The driver itself runs
  * on the C library's heap. A death must be SIGABRT (or SIGSEGV, for guards) with exactly the promised line on stderr; a
  * control must exit 0 with nothing on stderr. Without --lib the C library alone is under test, which makes sense for
- * controls only. A case whose protection is --off is reported as skipped, its control runs.
+ * controls only. A case whose protection is --off is reported as skipped, its control runs. --record judges nothing: it
+ * prints what each misuse led to (record.c), with the C library too.
  */
 #include "cases.h"
 #include "run.h"
@@ -40,6 +42,7 @@ static struct {
     unsigned off_count;
     bool deaths;
     bool controls;
+    bool record;
     const char *only;
     bool verbose;
 } options = {.runs = 0, .deaths = true, .controls = true, .only = ""};
@@ -170,6 +173,10 @@ static void check_everything(void)
         for (const struct death_case *death_case = tables[i]; death_case->name != NULL; death_case++) {
             if (strncmp(death_case->name, options.only, strlen(options.only)) != 0)
                 continue;
+            if (options.record) {
+                record_case(death_case, options.runs, options.library);
+                continue;
+            }
             if (options.controls)
                 check_case(death_case, false);
             if (options.deaths && !is_off(death_case->protection))
@@ -184,8 +191,8 @@ static void check_everything(void)
 
 static _Noreturn void refuse(const char *why, const char *what)
 {
-    expect_say("death: %s%s\nusage: death [--lib FILE] [--runs N] [--off PROTECTION]... [--deaths | --controls] "
-               "[--only PREFIX] [--verbose]\n",
+    expect_say("death: %s%s\nusage: death [--lib FILE] [--runs N] [--off PROTECTION]... [--deaths | --controls | "
+               "--record] [--only PREFIX] [--verbose]\n",
                why, what);
     exit(2);
 }
@@ -220,6 +227,8 @@ static void read_options(int argc, char *argv[])
             options.controls = false;
         else if (strcmp(argv[i], "--controls") == 0)
             options.deaths = false;
+        else if (strcmp(argv[i], "--record") == 0)
+            options.record = true;
         else if (strcmp(argv[i], "--verbose") == 0)
             options.verbose = true;
         else if (strcmp(argv[i], "--runs") == 0)
@@ -235,7 +244,9 @@ static void read_options(int argc, char *argv[])
     }
     if (!options.deaths && !options.controls)
         refuse("--deaths and --controls exclude each other", "");
-    if (options.library == NULL && options.deaths)
+    if (options.record && !(options.deaths && options.controls))
+        refuse("--record goes with neither --deaths nor --controls", "");
+    if (options.library == NULL && options.deaths && !options.record)
         refuse("deaths need a library: give --lib FILE, or --controls", "");
     if (options.library != NULL && access(options.library, R_OK) != 0)
         refuse("cannot read the library: ", options.library);
@@ -249,6 +260,8 @@ int main(int argc, char *argv[])
         return child(argv);
     read_options(argc, argv);
     check_everything();
+    if (options.record)
+        return fflush(stdout) == 0 ? 0 : 2;
     if (skipped > 0)
         expect_say("%u cases skipped, their protection is off\n", skipped);
     /* A build without any protection has no deaths to check. */

@@ -17,6 +17,8 @@ struct outcome run_once(const struct death_case *death_case, const struct subjec
 /* NULL if it ended as it must; else what is wrong, in words. */
 const char *verdict_on_death(const struct death_case *death_case, const struct outcome *outcome);
 const char *verdict_on_control(const struct outcome *outcome);
+/* Runs the misuse of a case so many times for each kind of block, and prints what came of each run (record.c). */
+void record_case(const struct death_case *death_case, unsigned runs, const char *library);
 /* What an exit status of cases.h means, in brackets, or nothing. */
 const char *verdict_on_status(int status);
 
