@@ -5,7 +5,8 @@
 
 Under RLIMIT_AS and RLIMIT_DATA the program gets nearly all that the limit leaves, then NULL with ENOMEM, and the memory again
 when it has given it back. A limit of addresses that comes after the start finds the whole cage counted: the heap goes on, but
-new mappings of the program's are refused, a thread's stack among them, unless `cage` made it small.
+new mappings of the program's are refused, a thread's stack among them, unless `cage` made it small. A cage that is too small
+for the program is counted.
 
 Locked memory: nothing but the moving of chunks is lost. Without the privilege the whole reservation counts against
 RLIMIT_MEMLOCK, so mlockall is refused there unless `cage` is small enough.
@@ -66,6 +67,15 @@ def addresses_and_data(host, program):
     host.expect("%s: memory is given back without a mapping, which is counted" % name, outcome.stats.get("purges refused", 0) > 0,
                 outcome)
     host.show(name, outcome, ["purges refused"])
+
+
+def small_cage(host, program):
+    """A cage that is full serves from other classes and cuts rests short: both are counted, and neither in a large one."""
+    shortages = ["large addresses reused early", "blocks borrowed for want of addresses"]
+    outcome = host.run([program, "fill", "300"], options="stats=1:cage=64M")
+    host.expect_good("300 MiB in a cage of 64 MiB", outcome, shortages)
+    host.show("300 MiB in a cage of 64 MiB", outcome, shortages)
+    host.expect_good("300 MiB in the whole cage", host.run([program, "fill", "300"]), ["pages opened"], shortages)
 
 
 def charge(host, program):
@@ -129,6 +139,7 @@ def main():
     given = parser.parse_args()
     host = Host(given.library)
     addresses_and_data(host, given.limits)
+    small_cage(host, given.limits)
     charge(host, given.limits)
     locked(host, given.work)
     host.done()

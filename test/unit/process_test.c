@@ -140,6 +140,44 @@ static void children_use_the_heap(void)
     EXPECT(moat_heap_is_valid());
 }
 
+/* ---- blocks of a thread that the child does not have ---- */
+
+static char *_Atomic block_of_other;
+static atomic_bool may_end;
+
+static void *hold_block(void *unused)
+{
+    block_of_other = moat_malloc(1000);
+    while (!may_end)
+        sched_yield();
+    moat_free(block_of_other);
+    return unused;
+}
+
+static bool counts_what_is_lost(void)
+{
+    moat_free(moat_malloc(5000));
+    uint64_t before = stats_get(STAT_FREED_INTO_LOST);
+    moat_free(block_of_other);
+    return stats_get(STAT_FREED_INTO_LOST) == before + 1;
+}
+
+/* Their thread ends in the parent only: what it would have collected is counted. In the parent nothing is lost. */
+static void frees_into_lost_pages_are_counted(void)
+{
+    pthread_t thread;
+    uint64_t before = stats_get(STAT_FREED_INTO_LOST);
+    if (!EXPECT_EQ(pthread_create(&thread, NULL, hold_block, NULL), 0))
+        return;
+    while (!block_of_other)
+        sched_yield();
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        EXPECT(child_does(ways[i].fork, counts_what_is_lost));
+    may_end = true;
+    pthread_join(thread, NULL);
+    EXPECT_EQ(stats_get(STAT_FREED_INTO_LOST), before);
+}
+
 /* ---- a lock that another thread of the parent held when the child was made ---- */
 
 static atomic_int rank_to_hold;
@@ -269,6 +307,7 @@ int main(void)
 {
     inherit();
     children_use_the_heap();
+    frees_into_lost_pages_are_counted();
     every_child_draws_its_own_numbers();
     for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
         lock_of_a_lost_thread_stops_no_child(rank);
