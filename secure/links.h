@@ -4,7 +4,10 @@
  * blocks that other threads freed carry one, until the page's owner collects them; elsewhere each free block does.
  *
  * On:  64 bits: a tag of 48 over (page, slot of the block, slot of the next one, epoch, which list), and the next slot
- *      under a mask of its own. A link is right in one block, after one block, in one epoch of one list only.
+ *      under a mask of its own. A link is right in one block, after one block, in one epoch of one list only. But only
+ *      remote lists have epochs, a new one at each collection of the page (2^31 of them). Local links, which only builds
+ *      without magazines have, are all of epoch 0: a word that was right in a block is right again whenever that block is
+ *      free, and may be written back then. What it leads to must still be a free block of the same page, where states are built.
  * Off: the next block's address or slot, as it is.
  *
  * The tag is two chained folded multiplies, fold(a, b) being the xor of the halves of the 128-bit product:

@@ -168,6 +168,25 @@ static void link_is_right_in_one_place_only(struct rng *rng)
     EXPECT_EQ(swapped, 0);
 }
 
+/* The limit of what is promised: the word of a local link hangs on the two blocks alone, so it is right again whenever the block is
+ * free, however often it came and went meanwhile. A remote link is right in its own epoch only. */
+static void local_link_has_no_epoch(struct rng *rng)
+{
+    for (size_t i = 0; i < 1000; i++) {
+        uint64_t keys[KEYS];
+        draw_keys(rng, keys);
+        uint64_t page = draw_page(rng);
+        const char *block = block_at(page, 1 + (unsigned)rng_below(rng, SLOTS));
+        const char *next = block_at(page, 1 + (unsigned)rng_below(rng, SLOTS));
+        EXPECT(sec_block_of_link(keys, block, sec_link_to_block(keys, block, next)) == next);
+
+        uint32_t epoch = (uint32_t)rng_next(rng) & epoch_mask;
+        uint64_t word = sec_link_to_slot(keys, block, sec_link_slot(next), epoch);
+        EXPECT_EQ(sec_slot_of_link(keys, block, word, epoch), sec_link_slot(next));
+        EXPECT(sec_slot_of_link(keys, block, word, (epoch + 1) & epoch_mask) > SLOTS);
+    }
+}
+
 /* A bit of a key that does not matter would be one that nobody has to guess. */
 static void every_bit_of_every_key_counts(struct rng *rng)
 {
@@ -342,12 +361,13 @@ int main(int count, char **arguments)
     if (count > 1 && strcmp(arguments[1], "keys") == 0)
         return print_keys();
     uint64_t seed = rng_seed();
-    struct rng rng[6];
-    for (size_t i = 0; i < 6; i++)
+    struct rng rng[7];
+    for (size_t i = 0; i < 7; i++)
         rng[i] = rng_stream(seed, i);
     every_slot_is_read_back(&rng[0]);
     blocks_and_slots_are_read_back(&rng[1]);
     link_is_right_in_one_place_only(&rng[2]);
+    local_link_has_no_epoch(&rng[6]);
     every_bit_of_every_key_counts(&rng[3]);
     tag_depends_on_every_bit(&rng[4]);
     nobody_forges_from_many_links(&rng[5]);
