@@ -7,6 +7,7 @@ bindings, the symbols of the program, and jemalloc's own count of what it gave o
 import csv
 import hashlib
 import io
+import pathlib
 import random
 import re
 import socket
@@ -128,8 +129,24 @@ class Service:
     def logs(self):
         return [self.log]
 
+    def demand_unit(self):
+        """What docs/compatibility.md says of Debian's unit: where a library may lie that is to be preloaded."""
+        for folder in ("/usr/lib/systemd/system", "/lib/systemd/system"):
+            unit = pathlib.Path(folder, "redis-server.service")
+            if unit.exists():
+                break
+        else:
+            raise Failure("redis-server.service is missing: apt-get install -y redis-server")
+        keys = {}
+        for line in unit.read_text().splitlines():
+            key, _, value = line.partition("=")
+            keys.setdefault(key, []).extend(value.split())
+        if "/" not in keys.get("NoExecPaths", []) or not {"/usr/lib", "/lib"} <= set(keys.get("ExecPaths", [])):
+            raise Failure(f"{unit} is another one: NoExecPaths={keys.get('NoExecPaths')}, ExecPaths={keys.get('ExecPaths')}")
+
     def demand_more(self):
         """Witnesses for who answers malloc in redis."""
+        self.demand_unit()
         library = self.heap.library.name if self.heap.library else "libjemalloc"
         command = [self.program, "--version"]
         for symbol in ("malloc", "free", "realloc", "malloc_usable_size"):
