@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 #include "base/text.h"
+#include "os/lock.h"
 #include "os/os.h"
 #include "state.h"
 
@@ -25,6 +26,7 @@ static const char *const kind_words[] = {
     [KIND_CORRUPTED_FREE_LIST] = "corrupted free list",
     [KIND_CORRUPTED_REMOTE_LIST] = "corrupted remote list",
     [KIND_CORRUPTED_PAGE] = "corrupted page",
+    [KIND_REENTERED] = "signal handler inside the heap",
     [KIND_FOREIGN_HEAP] = "foreign heap",
     [KIND_OUT_OF_MEMORY] = "out of memory",
 };
@@ -94,6 +96,11 @@ void moat_die(enum kind kind, const char *function, const void *address, enum de
     if (process_id != 0 && os_process_id() != process_id)
         drop_dying_flag(self);
     os_abort();
+}
+
+void lock_reentered(void)
+{
+    moat_die(KIND_REENTERED, "malloc or free", NULL, DETAIL_UNKNOWN, 0);
 }
 
 void report_line(const char *words, const char *more)

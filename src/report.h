@@ -22,6 +22,7 @@ enum kind {
     KIND_CORRUPTED_FREE_LIST,
     KIND_CORRUPTED_REMOTE_LIST,
     KIND_CORRUPTED_PAGE,
+    KIND_REENTERED,    /* a signal handler came in while its thread held a lock of the heap */
     KIND_FOREIGN_HEAP, /* the address is what the program handed in as a heap */
     KIND_OUT_OF_MEMORY /* operator new without a C++ library to throw */
 };

@@ -9,9 +9,10 @@
 #include "base/config.h"
 #include "os/os.h"
 
-static struct {
+static struct lock {
     uint32_t word;
     uint32_t is_broken; /* its holder was left behind by a fork */
+    uintptr_t holder;   /* its thread pointer, written by the holder alone; 0 while nobody holds the lock */
 } MOAT_ALIGNED(MOAT_CACHE_LINE) locks[LOCK_RANKS];
 
 enum { MARK_WIPED = 0, MARK_SEEN = 1, MARK_SETTLING = 2 };
@@ -25,6 +26,7 @@ static void set_all_free(void)
 {
     for (int rank = 0; rank < LOCK_RANKS; rank++) {
         locks[rank].is_broken |= locks[rank].word != 0;
+        atomic_set(&locks[rank].holder, 0);
         atomic_set(&locks[rank].word, 0);
     }
 }
@@ -43,12 +45,15 @@ static MOAT_COLD void enter_child(void)
         os_wait_while(fork_mark, MARK_SETTLING);
 }
 
-static void acquire(uint32_t *word)
+static void acquire(struct lock *lock, uintptr_t self)
 {
+    uint32_t *word = &lock->word;
     uint32_t seen = 0;
 
     if (atomic_cas_acq_rel(word, &seen, 1))
         return;
+    if (atomic_get(&lock->holder) == self)
+        lock_reentered();
     /* A short spin: the sections are a few dozen instructions unless they call the kernel. */
     for (int i = 0; i < 64; i++) {
         __builtin_ia32_pause();
@@ -64,7 +69,9 @@ bool lock_take(enum lock_rank rank)
 {
     if (MOAT_UNLIKELY(atomic_get(fork_mark) != MARK_SEEN))
         enter_child();
-    acquire(&locks[rank].word);
+    uintptr_t self = os_thread_pointer();
+    acquire(&locks[rank], self);
+    atomic_set(&locks[rank].holder, self);
     bool was_broken = locks[rank].is_broken != 0;
     locks[rank].is_broken = 0;
     return was_broken;
@@ -73,6 +80,7 @@ bool lock_take(enum lock_rank rank)
 void lock_drop(enum lock_rank rank)
 {
     uint32_t *word = &locks[rank].word;
+    atomic_set(&locks[rank].holder, 0);
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == 2)
         os_wake(word, 1);
 }

@@ -63,6 +63,13 @@ uint64_t os_file_identity(int descriptor);
 /* True for what cannot be a program's data: a pipe, a terminal or another character device. */
 bool os_is_stream(int descriptor);
 unsigned os_thread_id(void);
+/* What tells the calling thread from all others that live, without a system call. */
+MOAT_INLINE uintptr_t os_thread_pointer(void)
+{
+    uintptr_t pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+}
 unsigned os_process_id(void);
 /* False if this process has no such thread any more, or never had. */
 bool os_has_thread(unsigned thread);
