@@ -193,6 +193,70 @@ static void dies(enum forgery forgery)
     }
 }
 
+/* Malloc has other blocks at hand first; then what was freed, the youngest first. */
+static void take_until(const char *block)
+{
+    for (size_t i = 0; moat_malloc(BYTES) != block; i++)
+        if (i == ENOUGH)
+            _exit(3);
+}
+
+/* The word that was right in the youngest of the freed blocks, where it led to the second; all are in use again. */
+static void *save_link(void)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = moat_malloc(BYTES);
+    for (size_t i = 0; i < FREED; i++)
+        moat_free(blocks[i]);
+    void *saved = *(void **)(void *)blocks[YOUNGEST];
+    take_until(blocks[YOUNGEST]);
+    for (size_t i = FREED - 1; i-- > 0;)
+        if (moat_malloc(BYTES) != blocks[i])
+            _exit(3);
+    return saved;
+}
+
+/* The block is free again, behind others than before, and its old word comes back. */
+static void replay(bool is_second_free)
+{
+    void *saved = save_link();
+    if (is_second_free)
+        moat_free(blocks[SECOND]);
+    for (size_t i = FREED; i < FREED + FREED; i++)
+        moat_free(blocks[i]);
+    moat_free(blocks[YOUNGEST]);
+    if (*(void **)(void *)blocks[YOUNGEST] == saved)
+        _exit(3);
+    memcpy(blocks[YOUNGEST], &saved, sizeof saved);
+    take_until(blocks[YOUNGEST]);
+    if (moat_malloc(BYTES) != blocks[SECOND])
+        _exit(3);
+}
+
+static void replay_to_live_block(void *unused)
+{
+    (void)unused;
+    replay(false);
+}
+
+/* What SECURITY.md says of builds without magazines: the replay is taken, and chooses among the free blocks of the page. */
+static void replay_to_free_block(void *unused)
+{
+    (void)unused;
+    replay(true);
+}
+
+static void replays_choose_free_blocks_only(void)
+{
+    static const char wanted[] = "moat: corrupted free list in malloc(): 0x";
+    struct death death = death_of(replay_to_live_block, NULL);
+    if (!EXPECT(death_is_by(&death, SIGABRT) && strncmp(death.text, wanted, strlen(wanted)) == 0))
+        expect_say("  a replay to a live block: status %#x, said: %s\n", (unsigned)death.status, death.text);
+    death = death_of(replay_to_free_block, NULL);
+    if (!EXPECT(death_is_exit(&death, DEATH_SURVIVED) && death.length == 0))
+        expect_say("  a replay to a free block: status %#x, said: %s\n", (unsigned)death.status, death.text);
+}
+
 int main(void)
 {
     moat_free(moat_malloc(1));
@@ -207,5 +271,9 @@ int main(void)
         else
             dies(forgery);
     }
+    if (MOAT_WITH_STATES && !HOOK_HAS_MAGAZINES)
+        replays_choose_free_blocks_only();
+    else
+        unit_skip("replayed links", "magazines, or no states, in this build");
     return expect_done();
 }
