@@ -1,6 +1,7 @@
 /* cage.c - the ladder of reservations and the tables.
  *
- * The ladder goes down from 2^44 whatever the errno: emulators, sanitizers and limits each refuse in their own way. Under
+ * The ladder goes down from 2^44 whatever the errno: valgrind, sanitizers and limits each refuse in their own way. In an
+ * emulator it begins at 2^32: qemu-user 7 takes 6 MiB of memory for each GiB that is reserved. Under
  * RLIMIT_AS the cage takes at most half, since the program needs addresses too. From 2^36 up half of the cage
  * is an area for large blocks; in a smaller one they get mappings of their own.
  */
@@ -13,6 +14,7 @@
 
 enum {
     LADDER_TOP = 44,
+    LADDER_TOP_EMULATED = 32,
     LADDER_BOTTOM = 26,
     LARGE_AREA_BITS = 36,
     META_LARGE = 1 << 30, /* for a cage with an area for large blocks, */
@@ -69,11 +71,11 @@ static void settle(const struct plan *plan, char *start)
     os_hide_from_dumps(start, (size_t)(end_of_tables - start));
 }
 
-bool cage_start(size_t wish)
+bool cage_start(size_t wish, bool is_emulated)
 {
     size_t most = os_address_limit() == SIZE_MAX ? SIZE_MAX : os_address_limit() / 2;
 
-    for (unsigned bits = LADDER_TOP; bits >= LADDER_BOTTOM; bits--) {
+    for (unsigned bits = is_emulated ? LADDER_TOP_EMULATED : LADDER_TOP; bits >= LADDER_BOTTOM; bits--) {
         struct plan plan = plan_of(bits);
         if (plan.cage > most || (wish != 0 && plan.cage > wish && bits > LADDER_BOTTOM))
             continue;

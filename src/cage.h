@@ -10,9 +10,9 @@
 
 #include "record.h"
 
-/* Reserves the cage, as large as `wish` (0: the most that the ladder gives), and fills in moat_fixed, which must be open.
- * Answers false when not even the smallest fits. */
-bool cage_start(size_t wish);
+/* Reserves the cage, as large as `wish` (0: the most that the ladder gives; less in an emulator), and fills in moat_fixed,
+ * which must be open. Answers false when not even the smallest fits. */
+bool cage_start(size_t wish, bool is_emulated);
 
 /* Gives the reservation up again: the start failed. */
 void cage_abandon(void);

@@ -48,7 +48,8 @@ static uint32_t start(void)
     random_start();
     if (random_is_weak())
         stats_add(STAT_RANDOM_WEAK, 1);
-    if (!cage_start(options->cage_bytes)) {
+    bool is_emulated = os_is_emulated(page);
+    if (!cage_start(options->cage_bytes, is_emulated)) {
         os_unmap(page, MOAT_OS_PAGE);
         return START_TO_COME;
     }
@@ -58,7 +59,7 @@ static uint32_t start(void)
     /* The page that a child finds wiped has room for the first heaps' desks. */
     hook_desk_give(page + DESKS_AT, MOAT_OS_PAGE - DESKS_AT * sizeof *page);
     *page = MARK_SETTLED;
-    if (os_wipe_on_fork(page, MOAT_OS_PAGE) == 0) {
+    if (!is_emulated && os_wipe_on_fork(page, MOAT_OS_PAGE) == 0) {
         fork_mark = page;
         lock_watch_fork(page + MOAT_CACHE_LINE / sizeof *page);
     } else {

@@ -48,6 +48,9 @@ bool os_random(void *buffer, size_t bytes);
 uint64_t os_now_ms(void);
 /* (start) Addresses that RLIMIT_AS leaves, SIZE_MAX when it is unlimited. */
 size_t os_address_limit(void);
+/* (start) True in an emulator, where an advice is taken and nothing happens, and where reserved addresses cost memory.
+ * `page` is an open OS page. */
+bool os_is_emulated(void *page);
 /* (start) True when the process runs with raised privileges, so that its environment is not to be trusted. */
 bool os_is_privileged(void);
 /* The highest number of mappings that the kernel allows a process, read at (start) by os_map_limit_read. */

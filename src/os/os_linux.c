@@ -201,6 +201,12 @@ size_t os_address_limit(void)
     return answer != 0 || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : limit.rlim_cur;
 }
 
+/* The kernel takes this advice for shared files only, and says so; qemu-user answers 0 to any. */
+bool os_is_emulated(void *page)
+{
+    return advise(page, 1 << 12, MADV_REMOVE) == 0;
+}
+
 bool os_is_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;
