@@ -72,6 +72,9 @@ static const struct rule eight_and_threads[] = {THE_EIGHT, ALLOW(rt_sigprocmask)
 static const struct rule eight_and_fork[] = {THE_EIGHT, ALLOW(clone), ALLOW(set_robust_list), ALLOW(wait4)};
 static const struct rule eight_and_line[] = {THE_EIGHT, ALLOW(gettid), ALLOW(fstat)};
 
+/* Advice that the filter's author did not know yet kills: as browsers' content processes have it. */
+static const struct rule old_advice[] = {KILL_IF(madvise, 2, ABOVE, 99)};
+
 /* Waiting and waking, as Moat and pthread_join do. */
 #define FUTEXES                                                                             \
     ALLOW_IF(futex, 1, IS, FUTEX_WAIT_PRIVATE), ALLOW_IF(futex, 1, IS, FUTEX_WAKE_PRIVATE), \
@@ -201,6 +204,7 @@ static const struct sandbox {
     {"eight+threads", RULES(eight_and_threads), SECCOMP_RET_TRAP},
     {"eight+fork", RULES(eight_and_fork), SECCOMP_RET_TRAP},
     {"eight+line", RULES(eight_and_line), SECCOMP_RET_KILL_PROCESS},
+    {"old_advice", RULES(old_advice), SECCOMP_RET_ALLOW},
     {"openssh", RULES(openssh), SECCOMP_RET_KILL_PROCESS},
     {"tor", RULES(tor), SECCOMP_RET_ERRNO | EPERM},
     {"renderer", RULES(renderer), SECCOMP_RET_KILL_PROCESS},

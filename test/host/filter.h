@@ -5,6 +5,7 @@
  *                 SIGSYS (filter_watch tells which)
  *     eight+threads, eight+fork   the same and what the C library needs to end a thread, and to fork and wait
  *     eight+line  the same and what a report asks before its line is out; anything else kills
+ *     old_advice  kills for the advice of Linux 6.13, guards
  *     openssh, tor, renderer   shaped like the filters of sshd's child before the login, of tor, and of a browser's renderer
  * One refusal, WHAT:ERRNO, as in guard_install:EPERM; the names stand in filter.c. all:ERRNO is every refusal together.
  * Everything else passes then.

@@ -4,7 +4,8 @@
     sandboxes.py --library FILE --work PROGRAM
 
 The program does all that the sandbox leaves possible, and only what the filter takes away is counted as lost. A report comes
-through, and the process ends by it.
+through, and the process ends by it. A filter that kills for advice it does not know ends a hardened process at its first guard,
+before the start or after it; guards=mprotect is the way to live with one.
 """
 import argparse
 import signal
@@ -45,6 +46,12 @@ def main():
                     outcome.said[0].startswith("moat: foreign pointer in free(): 0x"), outcome)
         host.expect("%s: and ends the process" % name, -outcome.status in ends, outcome)
         host.show("%s, a report" % name, outcome, [])
+    for when in ("--before", "--after"):
+        outcome = host.run([given.work, when, "old_advice", "alone", "fork"])
+        host.expect("unknown advice kills, %s" % when, outcome.status == (-signal.SIGSYS if host.is_secure else 0), outcome)
+        outcome = host.run([given.work, when, "old_advice", "alone", "fork"], options="stats=1:guards=mprotect")
+        host.expect_good("unknown advice kills, %s, guards=mprotect" % when, outcome,
+                         ["pages purged"] + [PLACED] * host.is_secure, LOSSES - {MOVES})
     host.done()
 
 
