@@ -280,6 +280,12 @@ MOAT_INLINE bool hook_is_free(const void *block)
     return sec_state_is_free(moat_fixed.is.states, block);
 }
 
+/* Free, in a magazine. */
+MOAT_INLINE bool hook_is_kept(const void *block)
+{
+    return sec_state_is_kept(moat_fixed.is.states, block);
+}
+
 /* live -> free by the page's owner. False: it was not live. */
 MOAT_INLINE bool hook_freed_local(const void *block)
 {

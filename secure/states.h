@@ -129,6 +129,11 @@ MOAT_INLINE bool sec_state_is_free(uintptr_t states, const void *block)
     return atomic_get(sec_state_at(states, block)) == SEC_STATE_FREE;
 }
 
+MOAT_INLINE bool sec_state_is_kept(uintptr_t states, const void *block)
+{
+    return atomic_get(sec_state_at(states, block)) == SEC_STATE_KEPT;
+}
+
 /* Owner: the store follows at once, so that a second free finds it (stored late, 23 % of racing pairs both passed). */
 MOAT_INLINE bool sec_state_free_local(uintptr_t states, const void *block)
 {
@@ -281,6 +286,12 @@ MOAT_INLINE bool sec_state_is_free(uintptr_t states, const void *block)
 {
     (void)states, (void)block;
     return true;
+}
+
+MOAT_INLINE bool sec_state_is_kept(uintptr_t states, const void *block)
+{
+    (void)states, (void)block;
+    return false;
 }
 
 MOAT_INLINE bool sec_state_free_local(uintptr_t states, const void *block)

@@ -41,6 +41,14 @@ static int blocks_home(const struct record *page)
     return home;
 }
 
+static unsigned blocks_kept(const struct record *page)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; HOOK_HAS_MAGAZINES && i < page->carved; i++)
+        kept += hook_is_kept(page_start(page) + (size_t)i * page->block_bytes);
+    return kept;
+}
+
 static bool page_is_consistent(const struct heap *heap, const struct record *page, unsigned class)
 {
     if (atomic_get(&page->owner) != heap->number)
@@ -54,15 +62,36 @@ static bool page_is_consistent(const struct heap *heap, const struct record *pag
     return true;
 }
 
+/* The page that is looked through is the one that the magazine names, and no other. */
+static bool scan_is_consistent(const struct heap *heap, const struct record *page)
+{
+    if (!HOOK_HAS_MAGAZINES)
+        return page->phase != PAGE_SCANNED;
+    bool is_named = hook_scan_of(&heap->shelf, page->class)[0] == slice_of_record(page);
+    return is_named == (page->phase == PAGE_SCANNED);
+}
+
+/* A stack that the desk does not show, in a young child, is not counted yet. */
+static bool magazine_is_consistent(const struct heap *heap, unsigned class, unsigned kept)
+{
+    unsigned counted = hook_kept(&heap->shelf, class);
+    bool is_shown = hook_refill(&heap->shelf, class) > 0;
+    return is_shown ? counted == kept : counted <= kept;
+}
+
 static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32_t *queued_pages)
 {
     const struct class_queue *queue = &heap->queue[class];
     uint32_t count = 0, empty = 0, previous = 0;
+    unsigned kept = 0;
 
     for (uint32_t slice = queue->owned; slice; slice = record_of_slice(slice)->owned_next) {
         const struct record *page = record_of_slice(slice);
         if (page->owned_previous != previous || !page_is_consistent(heap, page, class))
             return say("the list of owned pages");
+        if (!scan_is_consistent(heap, page))
+            return say("the page that is looked through");
+        kept += blocks_kept(page);
         *queued_pages += page->phase == PAGE_QUEUED || page->phase == PAGE_EMPTY;
         empty += page->phase == PAGE_EMPTY;
         previous = slice;
@@ -71,6 +100,8 @@ static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32
     }
     if (count != queue->page_count || empty != queue->empty_count)
         return say("the number of pages or of empty pages");
+    if (!magazine_is_consistent(heap, class, kept))
+        return say("a magazine does not hold the blocks whose states say so");
     return true;
 }
 
@@ -79,7 +110,7 @@ static bool queue_is_consistent(const struct class_queue *queue, uint32_t queued
     uint32_t previous = 0;
     for (uint32_t slice = queue->head; slice; slice = record_of_slice(slice)->queue_next) {
         const struct record *page = record_of_slice(slice);
-        if (page->phase == PAGE_AWAY || queued_pages-- == 0)
+        if ((page->phase != PAGE_QUEUED && page->phase != PAGE_EMPTY) || queued_pages-- == 0)
             return say("the queue has a page that should not be there");
         if (previous && page->queue_previous != previous)
             return say("the queue's way back");

@@ -376,6 +376,51 @@ static void page_with_wrong_states_is_not_valid(struct record *page, void *home)
     EXPECT(page_is_valid(page));
 }
 
+/* A block that is said to be kept and lies in no magazine, and one that lies there and is said to be the program's. */
+static void magazine_with_wrong_states_is_not_valid(char *block)
+{
+    struct heap *heap = heap_of_thread();
+
+    moat_free(block);
+    EXPECT(unit_is_kept(block) && moat_heap_is_valid());
+    EXPECT(hook_allocated(block));
+    EXPECT(!moat_heap_is_valid());
+    EXPECT(hook_freed_local(block) && moat_heap_is_valid());
+    EXPECT(hook_drain(&heap->shelf, unit_page_of(block)->class) == block);
+    EXPECT(!moat_heap_is_valid());
+    EXPECT(hook_allocated(block) && moat_heap_is_valid());
+}
+
+/* A page that is looked through stands in no queue, though the number of pages there be right. */
+static void queue_with_scanned_page_is_not_valid(unsigned class)
+{
+    struct full_pages full;
+    fill_pages(&full, class, 2);
+    struct record *page = full.page[0], *other = full.page[1];
+    struct class_queue *queue = unit_queue_of(class);
+
+    for (size_t i = 0; i < 2; i++)
+        free_blocks(&full, i, 0, full.page[i]->capacity - 1u);
+    EXPECT(queue->head == slice_of_record(page) && queue->tail == slice_of_record(other) && moat_heap_is_valid());
+    uint32_t needed = page->needed;
+    if (HOOK_HAS_MAGAZINES)
+        *hook_scan_of(&heap_of_thread()->shelf, class) = slice_of_record(page);
+    page->needed = PAGE_SCAN_BIAS - page_back(page);
+    page->phase = PAGE_SCANNED;
+    page->queue_next = 0;
+    queue->tail = queue->head;
+    EXPECT(!moat_heap_is_valid());
+    page->needed = needed;
+    page->phase = PAGE_QUEUED;
+    page->queue_next = slice_of_record(other);
+    queue->tail = slice_of_record(other);
+    EXPECT(!HOOK_HAS_MAGAZINES || !moat_heap_is_valid());
+    if (HOOK_HAS_MAGAZINES)
+        *hook_scan_of(&heap_of_thread()->shelf, class) = 0;
+    EXPECT(moat_heap_is_valid());
+    forget(&full);
+}
+
 static void broken_page_is_not_valid(unsigned class)
 {
     struct full_pages full;
@@ -384,10 +429,12 @@ static void broken_page_is_not_valid(unsigned class)
 
     free_blocks(&full, 0, 0, page->threshold + 2u);
     EXPECT(page_is_valid(page) && moat_heap_is_valid());
-    if (HOOK_HAS_MAGAZINES)
+    if (HOOK_HAS_MAGAZINES) {
         page_with_wrong_states_is_not_valid(page, full.block[0][0]);
-    else
+        magazine_with_wrong_states_is_not_valid(full.block[0][page->capacity - 1]);
+    } else {
         page_with_broken_list_is_not_valid(page);
+    }
     forget(&full);
 }
 
@@ -410,6 +457,7 @@ int main(void)
     released_page_is_nobodys_and_opens_again(class_of_bytes(5000));
     page_on_a_woken_stack_is_not_released(class_of_bytes(6000));
     trim_gives_all_empty_pages_back(class_of_bytes(7100));
+    queue_with_scanned_page_is_not_valid(class_of_bytes(1500));
     broken_page_is_not_valid(class_of_bytes(700));
     return expect_done();
 }
