@@ -155,16 +155,30 @@ void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *firs
     set_stack_end(&shelf->desk->slot[class], end + count);
 }
 
+/* Empty places take what comes first: evicting while few lie there would hand out again what was freed last. Answers how
+ * many they took. */
+static unsigned fill_places(struct sec_magazine *magazine, void *const *blocks, unsigned count)
+{
+    unsigned used = 0;
+    if (magazine->is_full)
+        return 0;
+    for (unsigned i = 0; i < magazine->places && used < count; i++)
+        if (!magazine->reserve[i])
+            magazine->reserve[i] = blocks[used++];
+    magazine->is_full = used < count;
+    return used;
+}
+
 void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    const unsigned pairs = magazine->places / 2;
+    const unsigned pairs = magazine->places / 2, filled = fill_places(magazine, blocks, count);
     void **end = stack_end(shelf, class);
     uint64_t word = draw_word(shelf->desk);
     unsigned pair = (unsigned)(word % pairs), evicted = 0;
 
     word /= pairs;
-    for (unsigned i = 0; i < count; i++, pair = (pair + 1) % pairs, word >>= 1) {
+    for (unsigned i = filled; i < count; i++, pair = (pair + 1) % pairs, word >>= 1) {
         void **place = &magazine->reserve[2 * pair + (word & 1)];
         end[evicted] = *place; /* NULL there changes nothing */
         evicted += *place != NULL;
@@ -241,6 +255,7 @@ void *sec_drain(const struct sec_shelf *shelf, unsigned class)
     for (unsigned i = 0; !block && i < magazine->places; i++) {
         block = magazine->reserve[i];
         magazine->reserve[i] = NULL;
+        magazine->is_full = 0;
     }
     return block;
 }

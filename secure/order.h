@@ -8,7 +8,7 @@
  * So a freed block waits a random number of frees, and the one that malloc gets next is drawn among all in the reserve;
  * order and quarantine are one mechanism. A place of the reserve that was never filled evicts nothing: it fills as blocks
  * are freed. Blocks that other threads freed come by the dozen and pass the reserve together (sec_exchange): of each two
- * neighbouring places one is drawn, and what lay there is shuffled. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed in
+ * neighbouring places one is drawn, and what lay there is shuffled; empty places are filled before any gives something back. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed in
  * shuffled windows. A full stack gives its older half to the depot, arrays as whole; what the depot does not take lies in
  * its page as a state only (secure/states.h). No free block carries a link here. What lay unused in depot or magazine
  * between two looks goes home too: a block that nobody wants must not keep its page.
@@ -88,6 +88,7 @@ struct sec_magazine {
     uint8_t depot_low;    /* and the fewest since the last look (sec_depot_cool) */
     uint8_t places;       /* of the reserve, and of the stack */
     uint8_t is_warm;      /* fresh blocks were taken before */
+    uint8_t is_full;      /* no place of the reserve is empty; 0 says nothing */
     /* The reserve; SEC_BELOW words that are NULL, since no block lies below the stack; the stack, NULL above its top; and a
      * wall, which is not NULL. */
     void *reserve[];
@@ -221,7 +222,7 @@ void sec_desk_wipe(const struct sec_shelf *shelf);
 /* Puts `count` blocks that begin at `first`, `bytes` apart, on the stack, which has room, in an order drawn among all. */
 void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count);
 /* Passes `count` free blocks through the reserve, and puts what they evict on the stack: half a stack at most,
- * and the stack has room for them. */
+ * and the stack has room for them. Nothing is evicted while a place is empty. */
 void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count);
 /* How many blocks malloc wants on the stack when it is refilled: half of it. */
 MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)

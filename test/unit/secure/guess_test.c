@@ -234,6 +234,27 @@ static void next_block_is_not_guessed(struct rng *rng, unsigned class)
     EXPECT(moat_heap_is_valid());
 }
 
+/* A class that was cleared, as after a rest or a trim, and one block freed since: it is not the next one. */
+static void next_block_is_not_guessed_after_a_clear(unsigned class)
+{
+    enum { ROUNDS = 4000 };
+    static void *blocks[LIVE];
+    size_t at_once = 0;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < LIVE; i++)
+            blocks[i] = allocate(class);
+        for (size_t i = 1; i < LIVE; i++)
+            moat_free(blocks[i]);
+        unit_come_home(class);
+        moat_free(blocks[0]);
+        void *next = allocate(class);
+        at_once += next == blocks[0];
+        moat_free(next);
+    }
+    chance_expect_rate(at_once, ROUNDS, 1.0 / (class < MOAT_BIG_CLASS ? UNIT_RESERVE : UNIT_RESERVE / 2),
+                       "the only block freed since a clear");
+}
+
 /* What it is without: the youngest first, so all that was freed of a page comes back in the opposite order. */
 static void next_block_is_the_youngest(unsigned class)
 {
@@ -260,6 +281,8 @@ int main(void)
         big_fresh_blocks_come_from_any_of_four(class_of_bytes(1100));
         next_block_is_not_guessed(&small, class_of_bytes(200));
         next_block_is_not_guessed(&big, class_of_bytes(2200));
+        next_block_is_not_guessed_after_a_clear(class_of_bytes(300));
+        next_block_is_not_guessed_after_a_clear(class_of_bytes(3000));
     } else {
         next_block_is_the_youngest(class_of_bytes(600));
         unit_skip("guesses at chance", "built without SECURE_RANDOM_ORDER");

@@ -221,6 +221,28 @@ static void small_exchanges_lose_nothing(void)
     }
 }
 
+/* A block that lies in a reserve nearly empty is not what comes out next because others come in. */
+static void empty_places_give_nothing_back(void)
+{
+    enum { N = SEC_PLACES, ROUNDS = 20000 };
+    size_t at_once = 0;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        begin();
+        put(SMALL, block_of(0));
+        void *next = NULL;
+        for (size_t taken = 1; !next && EXPECT(taken <= 2 * N); taken += N / 2) {
+            void *blocks[N / 2];
+            for (size_t i = 0; i < N / 2; i++)
+                blocks[i] = block_of(taken + i);
+            sec_exchange(&own_shelf, SMALL, blocks, N / 2);
+            next = sec_take(&own_shelf, SMALL);
+            EXPECT_EQ(next != NULL, taken + N / 2 > N);
+        }
+        at_once += next == block_of(0);
+    }
+    chance_expect_rate(at_once, ROUNDS, 1.0 / N, "the only block freed comes back first");
+}
+
 /* Windows as fresh blocks get them, small enough to count every order. */
 static void small_windows_have_all_orders(void)
 {
@@ -405,6 +427,7 @@ int main(void)
     rested_blocks_are_drawn_evenly();
     exchanged_blocks_come_from_all_places();
     small_exchanges_lose_nothing();
+    empty_places_give_nothing_back();
     small_windows_have_all_orders();
     whole_windows_are_even();
     window_is_small_at_first();
