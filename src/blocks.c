@@ -448,6 +448,7 @@ bool blocks_trim(void)
     if (passive_is_on())
         return passive_trim();
     for (struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
-        any |= heap_trim(heap);
+        if (atomic_get(&heap->creator) != 0) /* not under a visitor's feet */
+            any |= heap_trim(heap);
     return slices_trim() || any;
 }

@@ -287,6 +287,48 @@ static void visits_show_each_block(void)
     moat_heap_delete(heap);
 }
 
+struct sweep {
+    char *first; /* of what the visitor allocates meanwhile, by links in the blocks themselves */
+    size_t shown, foreign;
+};
+
+/* Frees what it is shown, collects, and allocates as much from the thread's own heap, where the page may come back. */
+static bool free_and_collect(void *block, size_t bytes, void *argument)
+{
+    struct sweep *sweep = argument;
+    for (char *own = sweep->first; own; own = *(char **)(void *)own)
+        sweep->foreign += own == block;
+    if (++sweep->shown > BLOCKS || sweep->foreign > 0)
+        return false;
+    moat_free(block);
+    moat_malloc_trim(0);
+    char *own = moat_malloc(bytes - 1);
+    *(char **)(void *)own = sweep->first;
+    sweep->first = own;
+    return true;
+}
+
+/* Pages of a heap under a visit stay: else the walk would go on in whatever heap has them next. */
+static void visitors_may_collect(void)
+{
+    static const size_t sizes[] = {4000, 64, 12000};
+    for (size_t i = 0; i < SIZES_COUNT(sizes); i++) {
+        moat_heap_t *heap = moat_heap_new();
+        struct sweep sweep = {0};
+        for (size_t j = 0; j < BLOCKS; j++)
+            EXPECT(moat_heap_malloc(heap, sizes[i]) != NULL);
+        EXPECT(moat_heap_visit_blocks(heap, free_and_collect, &sweep));
+        EXPECT_EQ(sweep.foreign, 0);
+        EXPECT_EQ(sweep.shown, BLOCKS);
+        while (sweep.first) {
+            char *next = *(char **)(void *)sweep.first;
+            moat_free(sweep.first);
+            sweep.first = next;
+        }
+        moat_heap_destroy(heap);
+    }
+}
+
 /* From anywhere into the heap, from any size to any. */
 static void realloc_answers_in_the_heap(void)
 {
@@ -422,6 +464,7 @@ int main(void)
     calloc_clears();
     alignments_are_kept();
     visits_show_each_block();
+    visitors_may_collect();
     realloc_answers_in_the_heap();
     realloc_works_on_heaps_blocks();
     collect_gives_back();
