@@ -97,6 +97,9 @@ struct record *page_partial(const struct heap *heap, unsigned class)
 void page_count_carved(struct heap *heap, struct record *page, unsigned count)
 {
     struct class_queue *queue = &heap->queue[page->class];
+    /* A signal handler may have carved the same blocks in between: then some were counted twice, and the last lie beyond. */
+    if (count > (unsigned)page->capacity - page->carved)
+        moat_die(KIND_CORRUPTED_PAGE, "malloc", page_start(page), DETAIL_CLASS, page->block_bytes);
     page->carved = (uint16_t)(page->carved + count);
     if (page->phase == PAGE_EMPTY) {
         page->phase = PAGE_QUEUED;
