@@ -34,13 +34,19 @@ static const char *const kind_words[] = {
 static int descriptor = 2;
 static uint64_t descriptor_identity;
 static uint32_t dying_thread;
+static uint32_t said_by;    /* the dying thread, once its line is on its way */
 static uint32_t process_id; /* 0 in a child of fork: not known */
 
-static void put(const struct text *text)
+static bool may_put(void)
 {
     uint64_t identity = os_file_identity(descriptor);
     /* 0: a filter refuses to tell. A line in the wrong file is better than none. */
-    if (identity == 0 || identity == descriptor_identity || os_is_stream(descriptor))
+    return identity == 0 || identity == descriptor_identity || os_is_stream(descriptor);
+}
+
+static void put(const struct text *text)
+{
+    if (may_put())
         os_write(descriptor, text->line, text->used);
 }
 
@@ -62,10 +68,14 @@ static void take_dying_flag(uint32_t self)
         report_park_if_dying();
         first = 0;
     }
+    if (atomic_get(&said_by) == self)
+        os_abort(); /* a signal handler on top of the report */
 }
 
 static void drop_dying_flag(uint32_t thread)
 {
+    uint32_t said = thread;
+    atomic_cas_strict(&said_by, &said, 0);
     if (atomic_cas_strict(&dying_thread, &thread, 0))
         os_wake(&dying_thread, INT32_MAX);
 }
@@ -92,7 +102,10 @@ void moat_die(enum kind kind, const char *function, const void *address, enum de
     text_add_number(&text, self);
     text_end(&text);
     state_keep_last_words(text.line, text.used);
-    put(&text);
+    if (may_put()) {
+        atomic_set(&said_by, self);
+        os_write(descriptor, text.line, text.used);
+    }
     if (process_id != 0 && os_process_id() != process_id)
         drop_dying_flag(self);
     os_abort();
@@ -158,17 +171,19 @@ void report_start(int report_descriptor)
 void report_restart(void)
 {
     process_id = 0;
+    atomic_set(&said_by, 0);
     atomic_set(&dying_thread, 0);
 }
 
 /* The thread waits for the end of the process, which the dying one brings; or for the end of a vfork's child. Where it is
- * the dying one itself, a signal handler has jumped out of the report, or runs on top of it: there is no way back. */
+ * the dying one itself, a signal handler has jumped out of the report, or runs on top of it: there is no way back, and where the
+ * line is not out yet there is another. */
 void report_park_if_dying(void)
 {
     uint32_t first = atomic_get(&dying_thread);
     while (first != 0) {
         if (first == os_thread_id())
-            os_abort();
+            lock_reentered();
         if (!os_wait_a_second_while(&dying_thread, first) && !os_has_thread(first))
             drop_dying_flag(first);
         first = atomic_get(&dying_thread);

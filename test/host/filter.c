@@ -75,6 +75,11 @@ static const struct rule eight_and_line[] = {THE_EIGHT, ALLOW(gettid), ALLOW(fst
 /* Advice that the filter's author did not know yet kills: as browsers' content processes have it. */
 static const struct rule old_advice[] = {KILL_IF(madvise, 2, ABOVE, 99)};
 
+/* The question that comes before the line of a report becomes a signal. */
+static const struct rule fstat_traps[] = {{.nr = SYS_fstat, .action = SECCOMP_RET_TRAP}};
+/* And so does opening memory, which happens under a lock. */
+static const struct rule mprotect_traps[] = {{.nr = SYS_mprotect, .action = SECCOMP_RET_TRAP}};
+
 /* Waiting and waking, as Moat and pthread_join do. */
 #define FUTEXES                                                                             \
     ALLOW_IF(futex, 1, IS, FUTEX_WAIT_PRIVATE), ALLOW_IF(futex, 1, IS, FUTEX_WAKE_PRIVATE), \
@@ -205,6 +210,8 @@ static const struct sandbox {
     {"eight+fork", RULES(eight_and_fork), SECCOMP_RET_TRAP},
     {"eight+line", RULES(eight_and_line), SECCOMP_RET_KILL_PROCESS},
     {"old_advice", RULES(old_advice), SECCOMP_RET_ALLOW},
+    {"fstat_traps", RULES(fstat_traps), SECCOMP_RET_ALLOW},
+    {"mprotect_traps", RULES(mprotect_traps), SECCOMP_RET_ALLOW},
     {"openssh", RULES(openssh), SECCOMP_RET_KILL_PROCESS},
     {"tor", RULES(tor), SECCOMP_RET_ERRNO | EPERM},
     {"renderer", RULES(renderer), SECCOMP_RET_KILL_PROCESS},

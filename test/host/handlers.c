@@ -5,10 +5,13 @@
  *     handlers within SIGNALS   wherever the signals of another thread find the heap's owner, in the middle of malloc too;
  *                               all blocks are small, so most of the time is the heap's
  *     handlers large SIGNALS    the same, and the handler takes blocks of all sizes
+ *     handlers lock [taking]    inside a call that holds the lock of large blocks; taking: the handler takes one
+ *     handlers report [taking]  inside a report, before its line; taking: the handler allocates there
  *
  * What handlers and main hold is filled and checked, so a block with two owners shows as "twice" on standard output.
  */
 #define TEST_REAL_NAMES
+#include "host/filter.h"
 #include "support/expect.h"
 #include "support/family.h"
 #include "support/pattern.h"
@@ -17,6 +20,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 enum { KEPT = 64, BETWEEN = 3000, TWICE = 34 };
 
@@ -123,6 +127,41 @@ static void test_within(void)
     expect_reached();
 }
 
+static bool takes;
+
+/* The first call is the one to come in at; it is refused, as are those that come on top of it. */
+static void on_call(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)info;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = -EACCES;
+    if (!takes)
+        return;
+    takes = false;
+    expect_say("taken: %d\n", malloc(3000000) != NULL);
+}
+
+static void be_called_at(const char *filter)
+{
+    struct sigaction action = {.sa_sigaction = on_call, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    sigaction(SIGSYS, &action, NULL);
+    free(malloc(3000000));
+    EXPECT(filter_install(filter));
+}
+
+static void test_report(void)
+{
+    static char no_block[64];
+    be_called_at("fstat_traps");
+    free(family_launder(no_block + 16));
+    expect_fail("the report did not come");
+}
+
+static void test_lock(void)
+{
+    be_called_at("mprotect_traps");
+    expect_say("refused: %d\n", malloc(3000000) == NULL);
+}
+
 int main(int argc, char **argv)
 {
     bool is_between = argc == 2 && strcmp(argv[1], "between") == 0;
@@ -131,6 +170,9 @@ int main(int argc, char **argv)
     sigaction(SIGUSR1, &action, NULL);
     if (is_between) {
         test_between();
+    } else if (argc > 1 && (strcmp(argv[1], "report") == 0 || strcmp(argv[1], "lock") == 0)) {
+        takes = argc > 2 && strcmp(argv[2], "taking") == 0;
+        (argv[1][0] == 'r' ? test_report : test_lock)();
     } else if (argc == 3 && (strcmp(argv[1], "within") == 0 || strcmp(argv[1], "large") == 0)) {
         takes_small = argv[1][0] == 'w';
         wanted_signals = strtoul(argv[2], NULL, 10);
