@@ -22,3 +22,10 @@ void fixed_seal(void)
         stats_add(STAT_SEALS_REFUSED, 1);
     lock_drop(LOCK_FIXED);
 }
+
+void fixed_settle_child(void)
+{
+    if (lock_take(LOCK_FIXED) && os_protect_read(&moat_fixed, sizeof moat_fixed) != 0)
+        stats_add(STAT_SEALS_REFUSED, 1);
+    lock_drop(LOCK_FIXED);
+}

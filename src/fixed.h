@@ -52,5 +52,7 @@ extern union fixed_pages moat_fixed;
  * answers false when the system refuses; a refused seal is counted. */
 bool fixed_open(void);
 void fixed_seal(void);
+/* In a child: a thread that a fork left behind may have had it open. */
+void fixed_settle_child(void);
 
 #endif

@@ -29,10 +29,19 @@ static struct heap *late_heap;
 static uint64_t last_number = OWNER_FIRST_HEAP;
 static size_t in_use; /* atomic */
 
+/* A fork left pool or desks half changed: both begin anew, and what waited there stays unused. */
+static void take_lock(void)
+{
+    if (lock_take(LOCK_HEAPS)) {
+        pool = NULL;
+        hook_desk_give(NULL, 0);
+    }
+}
+
 /* Where the kernel wipes nothing, fork's handler in the child does (settle_child in start.c), and start.c has counted it. */
 static bool give_desk(struct heap *heap)
 {
-    lock_take(LOCK_HEAPS);
+    take_lock();
     bool done = hook_shelf_open(&heap->shelf, &heap->magazines);
     char *more = done ? NULL : meta_allocate(DESKS_BYTES);
     if (more) {
@@ -46,8 +55,7 @@ static bool give_desk(struct heap *heap)
 
 struct heap *heap_take(bool is_thread)
 {
-    if (lock_take(LOCK_HEAPS))
-        pool = NULL;
+    take_lock();
     struct heap *heap = pool;
     if (heap)
         pool = heap->next;
@@ -72,8 +80,7 @@ void heap_put_back(struct heap *heap)
     heap->number = 0;
     atomic_set(&heap->creator, 0);
     atomic_add(&in_use, (size_t)-1);
-    if (lock_take(LOCK_HEAPS))
-        pool = NULL;
+    take_lock();
     heap->next = pool;
     pool = heap;
     lock_drop(LOCK_HEAPS);

@@ -107,6 +107,7 @@ static void settle_child(void)
         return;
     state_forked();
     report_restart();
+    fixed_settle_child();
     random_restart();
     for (struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
         hook_desk_wipe(&heap->shelf);

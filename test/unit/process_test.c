@@ -3,7 +3,9 @@
  */
 #include "unit/unit.h"
 
+#include "moat.h"
 #include "os/lock.h"
+#include "os/os.h"
 #include "random/random.h"
 #include "support/pattern.h"
 
@@ -269,6 +271,63 @@ static void lock_of_a_lost_thread_stops_no_child(enum lock_rank rank)
     pthread_join(thread, NULL);
 }
 
+/* What the lost thread was changing. The desks: where the next ones begin was written, and the memory is not there yet. */
+static void *hold_half_given_desks(void *unused)
+{
+    void *memory = os_reserve(1 << 20);
+    lock_take(LOCK_HEAPS);
+    hook_desk_give(memory, 1 << 20);
+    is_held = true;
+    while (!may_drop)
+        sched_yield();
+    hook_desk_give(NULL, 0);
+    lock_drop(LOCK_HEAPS);
+    return unused;
+}
+
+static bool makes_heaps(void)
+{
+    for (int i = 0; i < 200; i++) {
+        moat_heap_t *heap = moat_heap_new();
+        if (!heap || !moat_heap_malloc(heap, 100))
+            return false;
+    }
+    return moat_heap_is_valid();
+}
+
+/* The read-only page: it was open. */
+static void *hold_open_page(void *unused)
+{
+    EXPECT(fixed_open());
+    is_held = true;
+    while (!may_drop)
+        sched_yield();
+    fixed_seal();
+    return unused;
+}
+
+static bool page_is_sealed(void)
+{
+    moat_free(moat_malloc(100)); /* the first thing that notices, where no handler ran */
+    return unit_faults(&moat_fixed.is.base, true);
+}
+
+static void what_a_lost_thread_changed_is_not_trusted(void *(*hold)(void *), bool (*work)(void))
+{
+    pthread_t thread;
+
+    is_held = may_drop = false;
+    EXPECT_EQ(pthread_create(&thread, NULL, hold, NULL), 0);
+    while (!is_held)
+        sched_yield();
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (!EXPECT(child_does(ways[i].fork, work)))
+            expect_say("  a child by %s\n", ways[i].name);
+    may_drop = true;
+    pthread_join(thread, NULL);
+    EXPECT(work());
+}
+
 /* ---- randomness ---- */
 
 static void draws_of_child(way_to_fork way, uint64_t draws[SAMPLE])
@@ -311,6 +370,8 @@ int main(void)
     every_child_draws_its_own_numbers();
     for (enum lock_rank rank = 0; rank < LOCK_RANKS; rank++)
         lock_of_a_lost_thread_stops_no_child(rank);
+    what_a_lost_thread_changed_is_not_trusted(hold_half_given_desks, makes_heaps);
+    what_a_lost_thread_changed_is_not_trusted(hold_open_page, page_is_sealed);
     give_up_inheritance();
     EXPECT(moat_heap_is_valid());
     return expect_done();
