@@ -6,12 +6,13 @@
  *     free   ->  reserve[random]   what lay there is pushed on the  ->  stack  ->  malloc
  *
  * So a freed block waits a random number of frees, and the one that malloc gets next is drawn among all in the reserve;
- * order and quarantine are one mechanism. A place of the reserve that was never filled evicts nothing: it fills as blocks
- * are freed. Blocks that other threads freed come by the dozen and pass the reserve together (sec_exchange): of each two
- * neighbouring places one is drawn, and what lay there is shuffled; empty places are filled before any gives something back. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed in
- * shuffled windows. A full stack gives its older half to the depot, arrays as whole; what the depot does not take lies in
- * its page as a state only (secure/states.h). No free block carries a link here. What lay unused in depot or magazine
- * between two looks goes home too: a block that nobody wants must not keep its page.
+ * order and quarantine are one mechanism. A place of the reserve that was never filled evicts nothing: it fills as
+ * blocks are freed. Blocks that other threads freed come by the dozen and pass the reserve together (sec_exchange): of
+ * each two neighbouring places one is drawn, and what lay there is shuffled; empty places are filled before any gives
+ * something back. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed
+ * in shuffled windows. A full stack gives its older half to the depot, arrays as whole; what the depot does not take
+ * lies in its page as a state only (secure/states.h). No free block carries a link here. What lay unused in depot or
+ * magazine between two looks goes home too: a block that nobody wants must not keep its page.
  *
  * The desk is the part that a child of fork must not share: where the stacks' tops are, and the draws. It lies in memory
  * that the kernel wipes in a child, whatever call made it. A wiped desk says that all stacks are empty and no draw is
