@@ -31,6 +31,9 @@ def find(program):
 def under_valgrind(host, given):
     valgrind = [find("valgrind"), "--quiet", "--error-exitcode=9"]
     ours = valgrind + ["--soname-synonyms=somalloc=nouserintercepts"]
+    if "debuginfo reader" in host.run(valgrind + [given.dying, "now"], preload=False).err:
+        print("skipped: valgrind (it cannot read the debug information that this compiler writes; gcc's it can)")
+        return
     # Two processes come before the one that counts, each with a heap of its own that says nothing but its figures.
     for how, program, preload in (("preloaded", given.work, True), ("linked", given.linked, False)):
         outcome = host.run(valgrind + [program, "crew"], preload=preload)
