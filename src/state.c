@@ -80,7 +80,7 @@ struct state moat_shown = {
             [STAT_CHUNKS_RESTED] = WORK("chunks given back"),
             [STAT_MOVES_REFUSED] = TROUBLE("chunk moves refused"),
             [STAT_LARGE_OPENED] = WORK("large blocks opened"),
-            [STAT_HEAPS] = WORK("thread heaps"),
+            [STAT_HEAPS] = WORK("heaps made"),
         },
 };
 

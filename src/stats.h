@@ -29,7 +29,7 @@ enum stat {
     STAT_CHUNKS_RESTED, /* emptied chunks whose memory went back */
     STAT_MOVES_REFUSED, /* of the latter, those that should have moved */
     STAT_LARGE_OPENED,
-    STAT_HEAPS, /* thread heaps made */
+    STAT_HEAPS, /* heaps made, of threads and first-class; one that has ended is used again and not counted */
     STAT_COUNT
 };
 

@@ -37,7 +37,7 @@ def main():
             counted = [figure for figure in figures if figure != "chunks moved" or "mprotect" not in options]
             host.expect_good(name, outcome, counted, [figure for figure in REFUSED if figure != "chunk moves refused"
                                                       or "mprotect" not in options])
-            host.show(name, outcome, counted + ["thread heaps"])
+            host.show(name, outcome, counted + ["heaps made"])
 
     outcome = host.run([given.work, "--after", "eight+line", "die"], options="foreign=enforce")
     host.expect("a report's line is out before it calls more", len(outcome.said) == 1 and

@@ -175,7 +175,7 @@ def main():
     lines = [line for line in outcome.said if line.startswith(DIED)]
     host.expect("a vfork's child dies and its parent lives", outcome.status == 0 and len(lines) == 2 and
                 len(outcome.said) == 2, outcome)
-    host.show("vfork's children that died", outcome, ["large blocks opened", "thread heaps"])
+    host.show("vfork's children that died", outcome, ["large blocks opened", "heaps made"])
 
     reports = Reports(host, given.dying)
     reports.other_files()
