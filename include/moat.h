@@ -13,7 +13,8 @@
  *   Threads    every function may be called by any thread at any time, also before constructors and after destructors.
  *   Signals    not async-signal-safe, as in every C library. A handler that allocates in the middle of malloc may end the
  *              process; it never gets a block twice in a hardened build.
- *   Fork       a child of fork, _Fork, vfork or clone can allocate and free at once.
+ *   Fork       a child of fork, _Fork, vfork or clone can allocate and free at once. Only where a signal handler forked in
+ *              the middle of a call of this heap may that call end the child.
  *   errno      changed only to report an error; free never changes it.
  *
  * malloc(0) answers a block of its own. realloc(p, 0) frees p and answers NULL, as glibc. aligned_alloc takes any power

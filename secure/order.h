@@ -27,6 +27,7 @@
 #ifndef MOAT_SECURE_ORDER_H
 #define MOAT_SECURE_ORDER_H
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/config.h"
 #include "random/random.h"
@@ -118,10 +119,11 @@ MOAT_INLINE struct sec_slot *sec_slot_of(struct sec_desk *desk, unsigned class)
 MOAT_INLINE void *sec_take(const struct sec_shelf *shelf, unsigned class)
 {
     struct sec_slot *slot = sec_slot_of(shelf->desk, class);
+    void **top = slot->top;
+    atomic_fence_for_handlers(); /* whose fork wipes the slot: a block that is still there was so with its top */
     void *block = slot->next;
     if (MOAT_UNLIKELY(!block))
         return NULL;
-    void **top = slot->top;
     slot->next = top[-1];
     slot->top = top - 1;
     *top = NULL;
@@ -150,14 +152,13 @@ struct sec_place {
 MOAT_INLINE bool sec_find_place(const struct sec_shelf *shelf, unsigned class, struct sec_place *place)
 {
     struct sec_desk *desk = shelf->desk;
-    uint64_t draws = desk->draws;
-    if (MOAT_UNLIKELY(draws <= 1))
-        return false;
     struct sec_slot *slot = sec_slot_of(desk, class);
-    void **top = slot->top;
-    if (MOAT_UNLIKELY(top[1] != NULL))
+    void **top = slot->top, **reserve = slot->reserve;
+    atomic_fence_for_handlers(); /* as above: where there are draws, the slot was not wiped */
+    uint64_t draws = desk->draws;
+    if (MOAT_UNLIKELY(draws <= 1) || MOAT_UNLIKELY(top[1] != NULL))
         return false;
-    *place = (struct sec_place){desk, slot, top, slot->reserve + (draws & slot->mask)};
+    *place = (struct sec_place){desk, slot, top, reserve + (draws & slot->mask)};
     return true;
 }
 
@@ -186,7 +187,7 @@ MOAT_INLINE bool sec_draw_on(const struct sec_shelf *shelf)
 {
     struct sec_desk *desk = shelf->desk;
     uint64_t word;
-    if (desk->draws != 1 || !random_stream_pop(&desk->stream, &word))
+    if (desk->draws != 1 || !random_stream_pop(&desk->stream, &word) || atomic_get(&desk->draws) != 1)
         return false;
     desk->draws = sec_draws_of(word);
     return true;
@@ -196,7 +197,7 @@ MOAT_INLINE bool sec_draw_on(const struct sec_shelf *shelf)
 MOAT_INLINE bool sec_take_from_depot(const struct sec_shelf *shelf, unsigned class)
 {
     struct sec_slot *slot = &shelf->desk->slot[class];
-    if (MOAT_UNLIKELY(!slot->top)) /* wiped, or no magazine yet */
+    if (MOAT_UNLIKELY(shelf->desk->draws == 0) || MOAT_UNLIKELY(!slot->top)) /* wiped, or no magazine yet */
         return false;
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
     if (magazine->depot_arrays == 0)

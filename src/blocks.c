@@ -12,6 +12,7 @@
 #include "fast.h"
 #include "large.h"
 #include "medium.h"
+#include "os/lock.h"
 #include "passive.h"
 #include "remote.h"
 #include "report.h"
@@ -45,6 +46,8 @@ static void *pop(struct heap *heap, unsigned class, const char *function)
 {
     bool is_sound;
     void *block = shelf_take(heap, &heap->shelf, class, &is_sound);
+    if (!block) /* a signal handler took the last one in between */
+        lock_reentered();
     if (!is_sound || !hook_allocated(block))
         blocks_die_of_list(block, function);
     return block;

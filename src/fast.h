@@ -42,6 +42,8 @@ MOAT_INLINE void *heap_malloc_warm(size_t bytes, void *(*cold)(size_t), void *(*
         return cold(bytes);
     bool is_sound;
     void *block = shelf_take(heap, &moat_self.shelf, class, &is_sound);
+    if (MOAT_UNLIKELY(!block)) /* a signal handler took the last one */
+        return cold(bytes);
     if (MOAT_UNLIKELY(!is_sound || !hook_allocated(block)))
         return corrupted(block);
     return block;

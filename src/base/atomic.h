@@ -18,4 +18,7 @@
 #define atomic_cas_strict(p, expected, v) \
     __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
+/* A signal handler of this thread sees what stands before this as done, and what stands behind it as not yet. */
+#define atomic_fence_for_handlers() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
 #endif

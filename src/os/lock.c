@@ -85,6 +85,15 @@ void lock_drop(enum lock_rank rank)
         os_wake(word, 1);
 }
 
+bool lock_is_inside(void)
+{
+    uintptr_t self = os_thread_pointer();
+    for (int rank = 0; rank < LOCK_RANKS; rank++)
+        if (atomic_get(&locks[rank].holder) == self)
+            return true;
+    return false;
+}
+
 void lock_watch_fork(uint32_t *word)
 {
     *word = MARK_SEEN;

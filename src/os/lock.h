@@ -29,6 +29,8 @@ enum lock_rank {
 /* Answers true if what lies under the lock may have been left half changed: the caller, who holds it, starts that afresh. */
 bool lock_take(enum lock_rank rank);
 void lock_drop(enum lock_rank rank);
+/* The calling thread holds one: this is a signal handler that interrupted the heap. */
+bool lock_is_inside(void);
 /* The thread holds that lock already. In report.c. */
 _Noreturn MOAT_COLD void lock_reentered(void);
 /* `word` reads 0 in a child of fork, by whatever means; lock.c alone writes it from now on. */

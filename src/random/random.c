@@ -85,6 +85,7 @@ void random_start(void)
     randombytes_set_implementation(&source);
     randombytes_buf(generator.key, KEY_BYTES);
     generator.left = 0;
+    generator.is_keyed = 1;
 }
 
 void random_restart(void)

@@ -24,10 +24,11 @@ struct random_stream {
     uint32_t left; /* draws not yet handed out */
     uint32_t is_keyed;
 };
-/* The next 64 bits; false when they are used up. Each is erased as it is handed out. */
+/* The next 64 bits; false when they are used up, or the kernel wiped the stream in the middle of a refill. Each is erased as
+ * it is handed out. */
 MOAT_INLINE bool random_stream_pop(struct random_stream *stream, uint64_t *draw)
 {
-    if (stream->left == 0)
+    if (stream->left == 0 || !stream->is_keyed)
         return false;
     *draw = stream->draw[--stream->left];
     stream->draw[stream->left] = 0;
