@@ -46,14 +46,17 @@ struct large {
     bool is_dirty;   /* the system refused to take its old contents */
 };
 
+struct bin {
+    struct large *oldest, *newest;
+    size_t count;
+};
+
 static struct {
     struct large **buckets;
+    struct bin *bin; /* BINS of them: what rests, by size */
     struct large *unused;
-    uintptr_t next; /* first address of the area that was never used */
-    struct bin {
-        struct large *oldest, *newest;
-        size_t count;
-    } bin[BINS], mappings; /* resting, by size; and those outside the cage */
+    uintptr_t next;        /* first address of the area that was never used */
+    struct bin mappings;   /* what rests outside the cage */
     size_t resting_mapped; /* bytes of the latter */
     size_t mapped_count;   /* ranges outside the cage, live or resting */
 } table;
@@ -93,18 +96,22 @@ static void leave(struct large *large)
 static void take_lock(void)
 {
     if (lock_take(LOCK_LARGE)) {
-        memset(table.bin, 0, sizeof table.bin);
+        if (table.bin)
+            memset(table.bin, 0, BINS * sizeof *table.bin);
         memset(&table.mappings, 0, sizeof table.mappings);
         table.unused = NULL;
     }
 }
 
 /* Buckets, and room for one more entry. The number of buckets is fixed (256 KiB, untouched until used): a table that grew
- * would be unreadable in a child that was forked meanwhile, and 32,768 blocks above 1 MiB are a large heap. */
+ * would be unreadable in a child that was forked meanwhile, and 32,768 blocks above 1 MiB are a large heap. A process
+ * without large blocks pays for none of it. */
 static bool make_room(void)
 {
     if (!table.buckets)
         table.buckets = meta_allocate(BUCKETS * sizeof(struct large *));
+    if (!table.bin)
+        table.bin = meta_allocate(BINS * sizeof *table.bin);
     if (!table.unused) {
         struct large *entries = meta_allocate(ENTRIES_AT_ONCE * sizeof *entries);
         for (size_t i = 0; entries && i < ENTRIES_AT_ONCE; i++) {
@@ -112,7 +119,7 @@ static bool make_room(void)
             table.unused = &entries[i];
         }
     }
-    return table.buckets && table.unused;
+    return table.buckets && table.bin && table.unused;
 }
 
 /* Rounds a range to its bin's size: whole chunks, eight sizes to a doubling. */
