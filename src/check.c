@@ -137,7 +137,8 @@ static bool heap_is_consistent(const struct heap *heap)
 
 bool moat_heap_is_valid(void)
 {
-    for (const struct heap *heap = moat_self.heap; heap; heap = heap->made_next)
+    /* A thread that has not allocated yet has the empty heap, without magazines to count. */
+    for (const struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
         if (!heap_is_consistent(heap))
             return false;
     return true;

@@ -171,6 +171,7 @@ static void *count_without_heap(void *counted)
 {
     EXPECT(heap_is_empty_heap(moat_self.heap));
     *(struct mallinfo2 *)counted = moat_mallinfo2();
+    EXPECT(moat_heap_is_valid());
     EXPECT(heap_is_empty_heap(moat_self.heap));
     return NULL;
 }
