@@ -1,4 +1,4 @@
-# cmake --install: libraries, the single object, headers, the command, manual pages, the example for
+# cmake --install: libraries, the single object, headers, the command, manual pages, the license, the example for
 # systemd, pkg-config files and the CMake package.
 include(CMakePackageConfigHelpers)
 
@@ -16,6 +16,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/moat.h ${PROJECT_SOURCE_DIR}/include
 install(TARGETS moat-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES docs/man/moat.1 docs/man/moat-run.1 docs/man/moat-status.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES docs/man/moat.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/moat)
 install(FILES docs/systemd/moat.conf DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/moat/systemd)
 install(FILES ${PROJECT_BINARY_DIR}/moat.o DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
