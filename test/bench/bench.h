@@ -38,7 +38,7 @@ uint64_t bench_times(double count, double scale, uint64_t least);
 void *bench_take(size_t size);
 void *bench_demand(void *block, size_t size, const char *what);
 
-uint64_t bench_cpu_ns(void); /* of the whole process */
+uint64_t bench_thread_ns(void); /* processor time of the calling thread */
 uint64_t bench_wall_ns(void);
 size_t bench_resident_bytes(void);
 size_t bench_available_bytes(void);

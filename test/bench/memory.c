@@ -48,7 +48,7 @@ static struct outcome run_given_back(const struct workload *self, double scale)
     print_resident("after 1 s");
     for (size_t i = 0; i < LATE_PAIRS; i++)
         outcome.checksum = outcome.checksum * 3 + stamp_give(stamp_take(random_size(&random), i));
-    print_resident("after 1,000 pairs");
+    print_resident("after 1000 pairs");
     rest(scale);
     print_resident("after 1 s more");
     return outcome;
@@ -60,7 +60,7 @@ struct grower {
     void **blocks;
     size_t count, pairs;
     struct random random;
-    uint64_t sum;
+    uint64_t sum, ns;
     pthread_t thread;
     pthread_barrier_t *filled;
 };
@@ -100,9 +100,9 @@ static struct outcome run_heap_curve(const struct workload *self, double scale)
     grower.blocks = bench_take(top / MEAN_BYTES * sizeof *grower.blocks);
     for (size_t live = 1 << 20; live <= top; live *= 2) {
         grower_fill(&grower, live / MEAN_BYTES);
-        uint64_t before = bench_cpu_ns();
+        uint64_t before = bench_thread_ns();
         grower_churn(&grower);
-        uint64_t ns = bench_cpu_ns() - before;
+        uint64_t ns = bench_thread_ns() - before;
         printf("row,%zu,%.2f,%zu\n", live, (double)ns / (double)grower.pairs, bench_resident_bytes());
         outcome.operations += grower.pairs;
         if (live <= 64 << 20)
@@ -120,7 +120,10 @@ static void *grower_run(void *argument)
     grower->blocks = bench_take(count * sizeof *grower->blocks);
     grower_fill(grower, count);
     pthread_barrier_wait(grower->filled);
+    uint64_t before = bench_thread_ns();
     grower_churn(grower);
+    grower->ns = bench_thread_ns() - before;
+    /* Nobody gives his blocks back while others still work. */
     pthread_barrier_wait(grower->filled);
     grower_drop(grower);
     return NULL;
@@ -135,7 +138,7 @@ static struct outcome run_thread_curve(const struct workload *self, double scale
     struct outcome outcome = {0, 0};
     for (size_t threads = 1; threads <= CURVE_THREADS; threads *= 2) {
         pthread_barrier_t filled;
-        pthread_barrier_init(&filled, NULL, (unsigned)threads + 1);
+        pthread_barrier_init(&filled, NULL, (unsigned)threads);
         for (size_t i = 0; i < threads; i++) {
             growers[i] = (struct grower){.count = live / MEAN_BYTES / threads,
                                          .pairs = pairs / threads,
@@ -145,15 +148,13 @@ static struct outcome run_thread_curve(const struct workload *self, double scale
             if (error != 0)
                 bench_die("thread %zu of %zu cannot be started: %s", i, threads, strerror(error));
         }
-        pthread_barrier_wait(&filled);
-        uint64_t before = bench_cpu_ns();
-        pthread_barrier_wait(&filled);
-        uint64_t ns = bench_cpu_ns() - before;
-        printf("row,%zu,%.2f,%zu\n", threads, (double)ns / (double)(pairs / threads * threads), bench_resident_bytes());
+        uint64_t ns = 0;
         for (size_t i = 0; i < threads; i++) {
             pthread_join(growers[i].thread, NULL);
             outcome.checksum += growers[i].sum;
+            ns += growers[i].ns;
         }
+        printf("row,%zu,%.2f,%zu\n", threads, (double)ns / (double)(pairs / threads * threads), bench_resident_bytes());
         outcome.operations += pairs / threads * threads;
         pthread_barrier_destroy(&filled);
     }
