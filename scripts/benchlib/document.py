@@ -113,6 +113,13 @@ def given_back_part(found, palette):
     return parts
 
 
+def duration(ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
+        if ns >= size:
+            return f"{ns / size:g} {unit}"
+    return f"{ns:g} ns"
+
+
 def latency_part(found, palette, title):
     parts, rows = [], []
     for call in ("malloc", "free"):
@@ -125,7 +132,7 @@ def latency_part(found, palette, title):
             for ns, count in histogram[:-1]:
                 left -= count / total
                 tails[heap].append((ns, max(100 * left, 1e-9)))
-        time_axis = Axis("ns", True, 10, lambda value: f"{value:g}" if value < 1e6 else f"{value / 1e6:g} M")
+        time_axis = Axis("time of a call", True, 10, duration)
         parts.append(plots.lines(f"{title}: {call}, histogram", shares, time_axis, Axis("% of calls in a step"), palette, 520, 300))
         parts.append(plots.lines(f"{title}: {call}, the tail", tails, time_axis, Axis("% of calls that take longer", True), palette, 520, 300))
         for heap, calls in found.items():
@@ -141,7 +148,7 @@ def curve_part(name, found, palette):
     series = {heap: [(row[x], row["ns"]) for row in rows] for heap, rows in found.items()}
     held = {heap: [(row[x], row["resident"] / MIB) for row in rows] for heap, rows in found.items()}
     return [plots.lines("CPU time of a pair", series, axis, Axis("ns"), palette, 520, 330),
-            plots.lines("Memory held", held, axis, Axis("resident, MiB", x == "live"), palette, 520, 330)]
+            plots.lines("Memory held" if x == "live" else "Memory held when the threads have ended", held, axis, Axis("resident, MiB", x == "live"), palette, 520, 330)]
 
 
 def table(head, rows):

@@ -95,9 +95,9 @@ def make(folder, is_quick):
     part = 1 if is_quick else 4
     (place / "lines").write_bytes(lines(60_000 * part))
     (place / "few-lines").write_bytes(lines(15_000 * part))
-    (place / "source.i").write_bytes(c_source(60 * part))
-    (place / "pages.ps").write_bytes(postscript(3 * part))
+    (place / "source.i").write_bytes(c_source(30 if is_quick else 160))
+    (place / "pages.ps").write_bytes(postscript(3 if is_quick else 30))
     (place / "database.sql").write_text((WORK / "database.sql").read_text().replace("ROWS", str(12_000 * part)))
-    make_repository(place / "repository", 40 * part)
+    make_repository(place / "repository", 25 if is_quick else 160)
     (place / "complete").touch()
     return place

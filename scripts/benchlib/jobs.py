@@ -115,7 +115,7 @@ def cc1():
 
 def programs(build, inputs, is_quick):
     """Real programs of Debian, and one of ours in C++. Each prints, or makes, the same whatever the heap."""
-    scale = 1 if is_quick else 3
+    scale = 1 if is_quick else 2
     python = "/usr/bin/python3"
     git = ["git", "-C", inputs / "repository", "-c", "safe.directory=*", "-c", "gc.auto=0", "-c", "pack.threads=1", "-c", "core.commitGraph=false"]
     lua = ROOT / "test" / "bench" / "churn.lua"
@@ -131,14 +131,14 @@ def programs(build, inputs, is_quick):
         program("lua", ["lua5.4", lua, 0.25 if is_quick else 1], "tables, strings and closures", "lua5.4"),
         program("node", ["node", WORK / "churn.js", 1], "buffers, workers, children; objects are in V8's own heap", "nodejs"),
         program("cc1", [cc1(), "-quiet", "-O1", inputs / "source.i", "-o", "source.s"], "gcc's compiler on a generated file", "gcc", made=("source.s",)),
-        program("git-log", [*git, "log", "-p", "--stat", "--format=%H %s"], "every change of a repository", "git"),
+        program("git-log", [*git, "log", "-p", "--stat", "--find-copies-harder", "--format=%H %s"], "every change of a repository", "git"),
         program("git-gc", [*git, "gc", "--quiet", "--aggressive", "--prune=now"], "the repository packed anew", "git"),
         program("xz", ["xz", "-3", "-T1", "-k", "-c", inputs / "few-lines"], "few large blocks", "xz-utils"),
         program("sort", ["sort", "--parallel=2", "-k2", inputs / "lines"], "one large table", "coreutils"),
         program("gawk", ["gawk", "-f", WORK / "count.awk", inputs / "lines"], "fields, arrays and strings", "gawk"),
         program("ghostscript", ["gs", "-q", "-dNOPAUSE", "-dBATCH", "-dSAFER", "-sDEVICE=ppmraw", "-r100", "-sOutputFile=page%02d.ppm",
                                 inputs / "pages.ps"], "pages of text and curves drawn", "ghostscript", made=("page01.ppm", "page03.ppm")),
-        program("containers", [build.program("bench-containers"), 4 * scale], "C++ with the containers of its library", "g++"),
+        program("containers", [build.program("bench-containers"), 4 if is_quick else 24], "C++ with the containers of its library", "g++"),
     ]
 
 

@@ -4,7 +4,7 @@ import math
 from xml.sax.saxutils import escape
 
 COLOURS = ("#6b7280", "#0b6e4f", "#08a045", "#c2410c", "#7c3aed", "#0369a1", "#b91c1c", "#a16207", "#be185d", "#334155", "#0d9488", "#65a30d")
-LETTER = 6.6  # the width of a letter at 12 pixels, about
+LETTER = 7.2  # the width of a letter at 12 pixels, about
 
 
 def colours(names):

@@ -58,12 +58,16 @@ def scale_of(bench, name, size, base):
     return round(max(PROBE * size / max(time.monotonic() - began, 0.01), 0.01), 3)
 
 
-def run_all(bench, results, progress, chosen, column, seconds=None):
-    """{report: {heap: rows}}; what fails is among the failures. `column` picks the size: 2 quick, 3 usual, 4 full."""
+def run_all(bench, results, progress, chosen, column, seconds, deadline):
+    """{report: {heap: rows}}; what fails is among the failures. `column` picks the size: 2 quick, 3 usual, 4 full; `seconds`, if
+    any, are those of the fragmentation run."""
     found = {}
     for report in REPORTS:
         name = report[0]
         if name not in chosen:
+            continue
+        if deadline is not None and time.monotonic() > deadline:
+            results.leave_out([name])
             continue
         try:
             size = seconds if seconds and name == "fragmentation" else report[column]
@@ -74,6 +78,9 @@ def run_all(bench, results, progress, chosen, column, seconds=None):
         job = job_of(bench.build, name, scale)
         found[name] = {}
         for heap in results.columns[:-1]:
+            if deadline is not None and time.monotonic() > deadline:
+                results.leave_out([name])
+                break
             progress.show(f"{name} on {heap.name}", None)
             try:
                 _, answer, text = job.run(bench, heap)

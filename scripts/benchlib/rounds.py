@@ -58,6 +58,10 @@ class Results:
         print(file=sys.stderr)
         say(f"{job.name} on {heap.name}: {words}")
 
+    def leave_out(self, names):
+        """The time is over before these have run on each heap."""
+        self.left_out = list(dict.fromkeys([*self.left_out, *names]))
+
     def failed(self, job, heap):
         return any(fault["workload"] == job.name and fault["heap"] == heap.name for fault in self.failures)
 
@@ -98,7 +102,7 @@ def run_round(bench, results, progress, rounds_left, deadline):
     steps = list(plan(results, number))
     for index, (job, heap) in enumerate(steps):
         if deadline is not None and time.monotonic() > deadline:
-            results.left_out = list(dict.fromkeys(job.name for job, _ in steps[index:]))
+            results.leave_out(job.name for job, _ in steps[index:])
             break
         progress.show(f"round {number + 1}: {job.name} on {heap.name}", estimate(progress, steps[index:], len(steps), rounds_left))
         began = time.monotonic()

@@ -21,7 +21,7 @@ def rows_to_text(head, rows):
 def workload_rows(results, group):
     rows = []
     for job in results.jobs:
-        if job.group != group:
+        if job.group != group or not any(results.runs[job.name].values()):
             continue
         base = figures.summary(results, job, results.base)
         cells = ["-" if not base else amount(base["cpu_ms"]["minimum"])]

@@ -76,7 +76,7 @@ def check_page(path):
     pictures = list(root.iter(SVG + "svg"))
     expect(len(pictures) >= len(WORKLOADS) + 8, f"the page has only {len(pictures)} pictures")
     words = {"".join(node.itertext()) for node in root.iter(SVG + "text")}
-    for wanted in ("resident, MiB", "ns", "% of calls that take longer", "blocks taken, millions", *HEAPS):
+    for wanted in ("resident, MiB", "time of a call", "% of calls that take longer", "blocks taken, millions", *HEAPS):
         expect(wanted in words, f"no picture says {wanted}")
     outside = [url for url in re.findall(r"https?://[^\"'\s<]+", text) if not url.startswith("http://www.w3.org/")]
     expect(not outside and " src=" not in text and "<link" not in text and "<script" not in text, f"the page needs what is outside: {outside}")
