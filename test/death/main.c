@@ -206,6 +206,15 @@ static unsigned number_or_refuse(const char *text)
     return (unsigned)number;
 }
 
+/* The loader takes a name with a slash only for a file, and that from the folder of each run. */
+static const char *whole_path(const char *library)
+{
+    static char path[PATH_MAX];
+    if (realpath(library, path) == NULL)
+        refuse("there is no library ", library);
+    return path;
+}
+
 static void add_off(const char *protection)
 {
     static const char *const known[] = {"double_free", "guard_pages", "isolation", "encoded_links", "random_order"};
@@ -238,7 +247,7 @@ static void read_options(int argc, char *argv[])
         else if (strcmp(argv[i], "--only") == 0)
             options.only = value, i++;
         else if (strcmp(argv[i], "--lib") == 0)
-            options.library = value, i++;
+            options.library = whole_path(value), i++;
         else
             refuse("unknown argument: ", argv[i]);
     }
