@@ -113,21 +113,23 @@ void sec_stack_recount(const struct sec_shelf *shelf, unsigned class)
     show(shelf, class, count);
 }
 
-static char *desks, *desks_end;
+static char *desks;
+static size_t desks_bytes; /* not given out yet */
 
 void sec_desk_give(void *memory, size_t bytes)
 {
     desks = memory;
-    desks_end = desks + bytes;
+    desks_bytes = bytes;
 }
 
 bool sec_shelf_open(struct sec_shelf *shelf, struct sec_magazines *magazines)
 {
-    if (desks_end - desks < SEC_DESK_BYTES)
+    if (desks_bytes < SEC_DESK_BYTES)
         return false;
     shelf->desk = (struct sec_desk *)(void *)desks;
     shelf->magazines = magazines;
     desks += SEC_DESK_BYTES;
+    desks_bytes -= SEC_DESK_BYTES;
     return true;
 }
 
