@@ -19,7 +19,7 @@
 
 static MOAT_COLD void *malloc_cold(size_t bytes)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
     return blocks_malloc(bytes, &is_zeroed, "malloc");
 }
 
@@ -66,7 +66,7 @@ MOAT_EXPORT void cfree(void *block)
 /* Not small, so there is no fast path: fresh memory is not cleared again. */
 static MOAT_COLD void *calloc_cold(size_t bytes)
 {
-    bool is_zeroed;
+    bool is_zeroed = true;
     if (passive_is_on())
         return passive_calloc(1, bytes);
     void *block = blocks_malloc(bytes, &is_zeroed, "calloc");

@@ -19,7 +19,7 @@ __attribute__((weak)) void _ZSt17__throw_bad_allocv(void);
 /* What the standard asks of a failed operator new: call the handler and try again while there is one. */
 static MOAT_COLD void *retry(size_t alignment, size_t bytes, bool may_throw, const char *function)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
     for (;;) {
         void *block = alignment > MOAT_ALIGN ? blocks_aligned(alignment, bytes, function)
                                              : blocks_malloc(bytes, &is_zeroed, function);

@@ -50,10 +50,11 @@ MOAT_INLINE void *take(struct heap *heap, size_t bytes, const char *function)
 /* The shelf is empty or the request is not small: takes from behind the shelf, or goes the cold way. */
 static MOAT_NOINLINE void *take_more(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
 {
-    *is_zeroed = false;
     if (bytes <= MOAT_SMALL_MAX &&
-        shelf_restock(heap, &heap->shelf, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN]))
+        shelf_restock(heap, &heap->shelf, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN])) {
+        *is_zeroed = false;
         return take(heap, bytes, function);
+    }
     settle();
     return blocks_malloc_in(heap, bytes, is_zeroed, function);
 }
@@ -61,14 +62,16 @@ static MOAT_NOINLINE void *take_more(struct heap *heap, size_t bytes, bool *is_z
 static void *malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function)
 {
     void *block = bytes <= MOAT_SMALL_MAX ? take(heap, bytes, function) : NULL;
+    if (!block)
+        return take_more(heap, bytes, is_zeroed, function);
     *is_zeroed = false;
-    return block ? block : take_more(heap, bytes, is_zeroed, function);
+    return block;
 }
 
 /* Also finds again what is wrong with the heap. */
 static MOAT_COLD void *malloc_cold(moat_heap_t *handle, size_t bytes)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
     return take_more(heap_of(handle, "moat_heap_malloc"), bytes, &is_zeroed, "moat_heap_malloc");
 }
 
@@ -100,7 +103,7 @@ MOAT_EXPORT void *moat_heap_calloc(moat_heap_t *handle, size_t count, size_t byt
 {
     struct heap *heap = heap_of(handle, "moat_heap_calloc");
     size_t total;
-    bool is_zeroed;
+    bool is_zeroed = true;
 
     if (!checked_mul(count, bytes, &total))
         return no_memory();
@@ -113,7 +116,7 @@ MOAT_EXPORT void *moat_heap_calloc(moat_heap_t *handle, size_t count, size_t byt
 MOAT_EXPORT void *moat_heap_aligned_alloc(moat_heap_t *handle, size_t alignment, size_t bytes)
 {
     struct heap *heap = heap_of(handle, "moat_heap_aligned_alloc");
-    bool is_zeroed;
+    bool is_zeroed = false;
 
     if (!is_power_of_two(alignment)) {
         errno = EINVAL;
@@ -128,7 +131,7 @@ MOAT_EXPORT void *moat_heap_aligned_alloc(moat_heap_t *handle, size_t alignment,
 MOAT_EXPORT void *moat_heap_realloc(moat_heap_t *handle, void *block, size_t bytes)
 {
     struct heap *heap = heap_of(handle, "moat_heap_realloc");
-    bool is_zeroed;
+    bool is_zeroed = false;
 
     if (!block)
         return malloc_in(heap, bytes, &is_zeroed, "moat_heap_realloc");

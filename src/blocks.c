@@ -18,6 +18,7 @@
 #include "report.h"
 #include "shelf.h"
 #include "slices.h"
+#include "spare.h"
 #include "start.h"
 #include "stats.h"
 
@@ -70,7 +71,7 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
             return pop(heap, larger, function);
         }
     }
-    bool is_zeroed;
+    bool is_zeroed = false;
     void *block = large_in(heap, max_size(bytes, 1), MOAT_ALIGN, &is_zeroed);
     if (block)
         stats_add(STAT_BORROWED, 1);
@@ -88,8 +89,8 @@ void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const c
 {
     void *block = NULL;
 
-    *is_zeroed = false;
     if (bytes <= MOAT_SMALL_MAX) {
+        *is_zeroed = false;
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
         block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
@@ -104,9 +105,10 @@ void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const c
 void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
 {
     struct heap *heap = heap_enter();
-    *is_zeroed = false;
-    if (!heap)
+    if (!heap) {
+        *is_zeroed = false;
         return passive_is_on() ? passive_malloc(bytes) : no_memory();
+    }
     void *block = blocks_malloc_in(heap, bytes, is_zeroed, function);
     heap_leave();
     return block;
@@ -114,7 +116,7 @@ void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function)
 
 static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const char *function)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
 
     if (alignment <= MOAT_OS_PAGE && bytes <= MOAT_SMALL_MAX) {
         unsigned class = class_of_aligned(alignment, bytes);
@@ -128,7 +130,7 @@ static void *aligned_of(struct heap *heap, size_t alignment, size_t bytes, const
 
 void *blocks_aligned_in(struct heap *heap, size_t alignment, size_t bytes, const char *function)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
     bytes = max_size(bytes, 1);
     void *block = aligned_of(heap, alignment, bytes, function);
     if (!block && bytes <= MOAT_MEDIUM_MAX &&
@@ -348,7 +350,7 @@ void blocks_free_any(void *block, const char *function)
 /* A block that is to replace one of `usable` bytes. If it is larger it is likely to grow again. */
 static void *malloc_instead(struct heap *heap, size_t bytes, size_t usable, const char *function)
 {
-    bool is_zeroed;
+    bool is_zeroed = false;
     void *block = NULL;
 
     if (bytes > usable && bytes > MOAT_SMALL_MAX && bytes <= MOAT_MEDIUM_MAX)
@@ -453,5 +455,6 @@ bool blocks_trim(void)
     for (struct heap *heap = moat_self.heap; heap && !heap_is_empty_heap(heap); heap = heap->made_next)
         if (atomic_get(&heap->creator) != 0) /* not under a visitor's feet */
             any |= heap_trim(heap);
+    any |= spare_trim();
     return slices_trim() || any;
 }

@@ -9,7 +9,7 @@
 struct heap;
 
 /* What malloc does when its list is empty or the request is not small. NULL and ENOMEM when there is no memory.
- * *is_zeroed says that all of the block reads zero. */
+ * *is_zeroed: in, the caller clears the block unless it reads zero; out, all of it does. */
 void *blocks_malloc(size_t bytes, bool *is_zeroed, const char *function);
 /* The same in a heap that the calling thread owns. */
 void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const char *function);

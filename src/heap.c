@@ -16,6 +16,7 @@
 #include "report.h"
 #include "shelf.h"
 #include "slices.h"
+#include "spare.h"
 #include "start.h"
 #include "stats.h"
 
@@ -139,6 +140,7 @@ static bool claim_orphan(struct heap *heap, unsigned class)
 bool heap_refill(struct heap *heap, unsigned class)
 {
     slices_tick();
+    spare_tick();
     for (;;) {
         if (heap_has_woken(heap))
             heap_drain_woken(heap);

@@ -1,17 +1,15 @@
-/* large.h - blocks above 1 MiB: address ranges of their own, inaccessible from their free on.
+/* large.h - blocks above 1 MiB, each in an address range of its own (ranges.h), so with a guard on both sides in every build.
  *
- * Ranges are whole chunks in the cage's upper half, each ending in at least one OS page that is never opened, so a block
- * has a guard on both sides in every build. A freed range rests: its memory goes back at once, any access faults, and the
- * address is used again only after others of its size. Where the cage has no such area, or it is full, blocks get
- * mappings of their own. A table under one lock knows every block exactly.
+ * Any access faults from the free on, and the addresses are used again only after others of their size; the memory moves
+ * away (spare.h) or goes back. A table under one lock knows every block exactly.
  */
 #ifndef MOAT_LARGE_H
 #define MOAT_LARGE_H
 
-#include "base/compiler.h"
+#include "ranges.h"
 
-/* `alignment` is a power of two, `ticket` that of a first-class heap or 0. *is_zeroed says that all of it reads zero. NULL
- * when addresses or memory run out. */
+/* `alignment` is a power of two, `ticket` that of a first-class heap or 0. *is_zeroed: in, all of it should
+ * read zero; out, it does. NULL when addresses or memory run out. */
 void *large_malloc(size_t bytes, size_t alignment, uint64_t ticket, bool *is_zeroed);
 /* False: `block` lies in no range of Moat's. Dies if it lies in one but is not a live block's start. */
 bool large_free(void *block, const char *function);
@@ -32,7 +30,5 @@ void *large_next(uint64_t ticket, struct large_place *place, size_t *usable);
 bool large_has(const void *address);
 /* Live blocks and their bytes. */
 void large_count(size_t *blocks, size_t *bytes);
-/* True if the address lies in the cage's area for large blocks. */
-bool large_area_has(const void *address);
 
 #endif

@@ -9,6 +9,7 @@
 #include "fixed.h"
 #include "heap.h"
 #include "slices.h"
+#include "spare.h"
 #include "start.h"
 #include "stats.h"
 
@@ -39,6 +40,14 @@ void thread_expect_end(void)
         stats_add(STAT_ENDS_UNSEEN, 1);
 }
 
+static void fork_prepare(void)
+{
+    if (lock_is_inside())
+        return; /* a signal handler forks: the child has more memory than it needs, that is all */
+    slices_before_fork();
+    spare_trim();
+}
+
 static void fork_child(void)
 {
     lock_enter_child();
@@ -48,7 +57,7 @@ static void fork_child(void)
 __attribute__((constructor(101))) static void load(void)
 {
     has_key = pthread_key_create(&key, end_thread) == 0;
-    pthread_atfork(slices_before_fork, NULL, fork_child);
+    pthread_atfork(fork_prepare, NULL, fork_child);
     is_loaded = true;
     moat_start();
     if (!heap_is_empty_heap(moat_self.heap))

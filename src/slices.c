@@ -403,8 +403,6 @@ bool slices_trim(void)
 
 void slices_before_fork(void)
 {
-    if (lock_is_inside())
-        return; /* a signal handler forks: the child has more memory than it needs, that is all */
     take_lock();
     chunks_give_back(0, true, UINT32_MAX);
     lock_drop(LOCK_SLICES);

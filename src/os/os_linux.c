@@ -115,6 +115,11 @@ int os_purge(void *start, size_t bytes)
     return error == EINVAL ? advise(start, bytes, ADVISE_DONTNEED_LOCKED) : error;
 }
 
+bool os_is_locked(void *page)
+{
+    return advise(page, 1 << 12, MADV_DONTNEED) == EINVAL;
+}
+
 /* The target is opened first: that takes the commit charge and fails cleanly, so that the move itself cannot; and the
  * source stays mapped throughout, so that no other thread's mapping can land in a hole. */
 int os_move(void *from, void *to, size_t bytes)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { MIB = 1 << 20, REST_AT_LEAST = 64 };
 
@@ -124,6 +125,57 @@ static void fresh_block_reads_zero(void)
         memset(block, 0x22, 3 * MIB);
         moat_free(block);
     }
+}
+
+static size_t bytes_of(const char *block, size_t bytes, char value)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bytes; i++)
+        count += block[i] == value;
+    return count;
+}
+
+/* The memory of a freed block serves the next, of its size or another, at an address that nobody knew; what the new one does
+ * not need is closed. Not where it must read zero, and not when the memory was asked back. */
+static void memory_is_kept_for_the_next(size_t before, size_t after)
+{
+    moat_malloc_trim(0);
+    char *first = moat_malloc(before);
+    bool is_in_cage = large_area_has(first);
+    memset(first, 0x66, before);
+    moat_free(first);
+    EXPECT(unit_faults(first, false) && unit_faults(first + before - 1, true));
+    char *second = moat_malloc(after);
+    EXPECT(second != first);
+    if (is_in_cage) /* all but the last page, which was tried for a lock, and what lies beside the block in its pages */
+        EXPECT(bytes_of(second, after, 0x66) >= min_size(before, after) - 3 * (size_t)MOAT_OS_PAGE);
+    EXPECT(unit_faults(second + moat_malloc_usable_size(second), true));
+    memset(second, 0x77, after);
+    moat_free(second);
+
+    char *cleared = moat_calloc(1, after);
+    EXPECT(pattern_is_zero(cleared, after));
+    moat_free(cleared);
+    EXPECT(moat_malloc_trim(0) == 1 || !is_in_cage);
+    char *last = moat_malloc(after);
+    EXPECT(pattern_is_zero(last, after));
+    moat_free(last);
+}
+
+/* A move would unlock what the program has locked. */
+static void locked_memory_does_not_move(void)
+{
+    char *block = moat_malloc(4 * MIB);
+    char *inside = end_of_pages(block, 0);
+    moat_malloc_trim(0);
+    if (!EXPECT(mlock(inside, 3 * MIB) == 0))
+        return;
+    memset(block, 0x66, 4 * MIB);
+    EXPECT(mlock(end_of_pages(block, 3 * MIB), MIB) == 0);
+    moat_free(block);
+    char *next = moat_malloc(4 * MIB);
+    EXPECT(pattern_is_zero(next, 4 * MIB));
+    moat_free(next);
 }
 
 /* Growth inside the range: same address; what is behind the new end still faults. */
@@ -284,6 +336,11 @@ int main(void)
     freed_addresses_come_back_as_drawn(3 * MIB);
     rest_is_by_size();
     fresh_block_reads_zero();
+    memory_is_kept_for_the_next(5 * MIB, 5 * MIB);
+    memory_is_kept_for_the_next(5 * MIB, 3 * MIB);
+    memory_is_kept_for_the_next(5 * MIB, 12 * MIB);
+    memory_is_kept_for_the_next(30 * MIB, 17 * MIB + 5);
+    locked_memory_does_not_move();
     block_grows_in_place();
     block_moves_its_pages();
     block_shrinks_in_place();

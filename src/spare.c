@@ -1,0 +1,197 @@
+/* spare.c - see spare.h. */
+#include "spare.h"
+
+#include "base/atomic.h"
+#include "os/lock.h"
+#include "os/os.h"
+#include "stats.h"
+
+enum {
+    SPARE_BYTES = 64 << 20,
+    SPARE_LARGEST = 32 << 20,
+    SPARE_RANGES = 32,
+    SPARE_MS = 500,
+    LEAST_PART = 4, /* a move brings at least this part of what is wanted */
+};
+
+static struct {
+    struct large *newest; /* by large.next towards older ones */
+    size_t bytes;
+    uint64_t next_tick; /* atomic: when the oldest is old enough; 0 while there is none */
+} spare;
+
+void spare_forget(void)
+{
+    spare.newest = NULL;
+    spare.bytes = 0;
+    atomic_set(&spare.next_tick, 0);
+}
+
+static void push(struct large *large)
+{
+    uint64_t now = os_now_ms();
+    large->state = LARGE_SPARE;
+    large->idle_since_ms = (uint32_t)now;
+    large->next = spare.newest;
+    spare.newest = large;
+    spare.bytes += large->opened;
+    if (atomic_get(&spare.next_tick) == 0)
+        atomic_set(&spare.next_tick, now + SPARE_MS);
+}
+
+static struct large *take_out(struct large **link)
+{
+    struct large *large = *link;
+    *link = large->next;
+    spare.bytes -= large->opened;
+    large->state = LARGE_RESTING;
+    return large;
+}
+
+static bool has_room(size_t bytes)
+{
+    unsigned count = 0;
+    for (const struct large *large = spare.newest; large; large = large->next)
+        count++;
+    return bytes <= SPARE_LARGEST && spare.bytes + bytes <= SPARE_BYTES && count < SPARE_RANGES;
+}
+
+/* A move unlocks memory that the program has locked. The last page is free, and empty afterwards. */
+static bool move(char *from, char *to, size_t bytes)
+{
+    return !os_is_locked(from + bytes - MOAT_OS_PAGE) && os_move(from, to, bytes) == 0;
+}
+
+bool spare_keep(struct large *large)
+{
+    if (large->is_mapping || large->is_dirty || !has_room(large->opened))
+        return false;
+    struct large *target = ranges_make_room() ? ranges_take(large->range, MOAT_OS_PAGE) : NULL;
+    if (!target || target->is_mapping) {
+        if (target)
+            ranges_give_up(target);
+        return false;
+    }
+    target->user = 0;
+    ranges_unlock();
+    bool moved = move(large->start, target->start, large->opened);
+    ranges_lock();
+    if (!moved) {
+        ranges_give_up(target);
+        return false;
+    }
+    target->opened = large->opened;
+    large->opened = 0;
+    ranges_rest(large);
+    push(target);
+    return true;
+}
+
+/* Makes `opened` bytes of a spare range usable, and no more. */
+static bool fit(struct large *large, size_t opened)
+{
+    if (large->opened > opened && os_rest(large->start + opened, large->opened - opened) == 0)
+        large->opened = opened;
+    if (large->opened >= opened)
+        return true;
+    if (os_open(large->start + large->opened, opened - large->opened) != 0)
+        return false;
+    large->opened = opened;
+    return true;
+}
+
+/* A spare range of just that size. */
+static struct large **find_range(size_t range)
+{
+    for (struct large **link = &spare.newest; *link; link = &(*link)->next)
+        if ((*link)->range == range)
+            return link;
+    return NULL;
+}
+
+/* The one with the most memory of what is wanted. */
+static struct large **find_memory(size_t opened)
+{
+    struct large **best = NULL;
+    for (struct large **link = &spare.newest; *link; link = &(*link)->next)
+        if (!best || ((*best)->opened < opened && (*link)->opened > (*best)->opened))
+            best = link;
+    return best && (*best)->opened >= opened / LEAST_PART ? best : NULL;
+}
+
+/* Moves spare memory to a range of the right size. */
+static struct large *take_moved(struct large **link, size_t bytes, size_t opened)
+{
+    struct large *target = ranges_take(bytes, MOAT_OS_PAGE);
+    if (!target || target->is_mapping) {
+        if (target)
+            ranges_give_up(target);
+        return NULL;
+    }
+    struct large *source = take_out(link);
+    size_t moved = min_size(source->opened, opened);
+    bool is_done = move(source->start, target->start, moved);
+    if (is_done)
+        target->opened = moved;
+    ranges_rest(source);
+    if (is_done && fit(target, opened))
+        return target;
+    ranges_give_up(target);
+    return NULL;
+}
+
+struct large *spare_take(size_t bytes, size_t opened)
+{
+    struct large **link = find_range(ranges_rounded(bytes));
+    if (!link) {
+        link = find_memory(opened);
+        return link ? take_moved(link, bytes, opened) : NULL;
+    }
+    struct large *large = take_out(link);
+    if (fit(large, opened))
+        return large;
+    ranges_give_up(large);
+    return NULL;
+}
+
+/* Gives one back that is older than SPARE_MS, or any: with the lock, but not while its memory goes. */
+static bool give_back(uint32_t now, bool any)
+{
+    struct large **oldest = &spare.newest;
+    while (*oldest && (*oldest)->next)
+        oldest = &(*oldest)->next;
+    if (!*oldest || !(any || (int32_t)(now - (*oldest)->idle_since_ms) >= SPARE_MS))
+        return false;
+    struct large *large = take_out(oldest);
+    ranges_unlock();
+    ranges_close(large);
+    ranges_lock();
+    ranges_rest(large);
+    return true;
+}
+
+void spare_tick(void)
+{
+    uint64_t due = atomic_get(&spare.next_tick);
+    if (MOAT_LIKELY(due == 0))
+        return;
+    uint64_t now = os_now_ms();
+    if (now < due)
+        return;
+    ranges_lock();
+    while (give_back((uint32_t)now, false))
+        continue;
+    atomic_set(&spare.next_tick, spare.newest ? now + SPARE_MS / 8 : 0);
+    ranges_unlock();
+}
+
+bool spare_trim(void)
+{
+    bool done = false;
+    ranges_lock();
+    while (give_back(0, true))
+        done = true;
+    atomic_set(&spare.next_tick, 0);
+    ranges_unlock();
+    return done;
+}
