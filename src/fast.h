@@ -13,6 +13,7 @@
 #include "remote.h"
 #include "secure/hooks.h"
 #include "shelf.h"
+#include "slices.h"
 
 MOAT_INLINE void *heap_malloc(size_t bytes, void *(*cold)(size_t), void *(*corrupted)(void *))
 {
@@ -87,6 +88,8 @@ MOAT_INLINE void heap_free(void *block, void (*warm)(void *), void (*cold)(void 
 
 MOAT_INLINE void heap_free_warm(void *block, void (*cold)(void *))
 {
+    if (MOAT_UNLIKELY(atomic_get(&slices_wait) != 0))
+        slices_tick();
     if (!hook_draw_on(&moat_self.shelf) || !heap_try_free(block))
         cold(block);
 }

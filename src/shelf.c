@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "remote.h"
 #include "report.h"
+#include "slices.h"
 
 enum {
     CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
@@ -278,6 +279,7 @@ bool shelf_make_room(struct heap *heap, unsigned class)
     make_ready(heap);
     look_after(heap);
     spill(heap, class);
+    slices_tick();
     return true;
 }
 

@@ -17,15 +17,17 @@
 #include <string.h>
 
 enum {
-    KEEP_SLICES = 16, /* a pool keeps this many hot, 1 MiB, */
-    KEEP_DIVISOR = 8, /* or this part of its class, */
-    KEEP_IDLE = 2,    /* and this many when they are idle for */
+    KEEP_SLICES = 128, /* so much stays hot in all pools, 8 MiB, */
+    KEEP_DIVISOR = 8,  /* or this part of what is in use, */
+    KEEP_IDLE = 2,     /* and this much of a pool when it is idle for */
     IDLE_MS = 500,
-    PURGES_PER_MS = 1,   /* 64 MiB a second under pressure, */
-    PURGES_AT_ONCE = 64, /* saved up to 4 MiB, and at most this many a tick */
-    CHUNKS_AT_ONCE = 4,
+    PURGES_PER_MS = 1,       /* slices: 64 MiB a second under pressure, */
+    PURGES_AT_ONCE = 64,     /* saved up to 4 MiB */
+    IDLE_PURGES_PER_MS = 16, /* of what is idle: an eighth of the time since the last tick at most, */
+    TICK_MOST = 4096,        /* and 30 ms in one go */
     TICK_MS = 10,
-    FIRST_OPEN = 8, /* slices of the first chunk opened at start: 512 KiB */
+    LARGER_CLASSES = 2, /* 28 % */
+    FIRST_OPEN = 8,     /* slices of the first chunk opened at start: 512 KiB */
     LONGEST_SHARED_RUN = 16,
     CHOICE = 4, /* of so many released pages one is drawn */
 };
@@ -38,7 +40,7 @@ struct page_list {
 struct pool {
     struct page_list dirty; /* newest reused first, oldest purged first */
     struct page_list clean; /* purged: oldest reused first */
-    uint32_t bound_count;   /* slices that were ever handed out for the class */
+    uint32_t dirty_slices;  /* memory of the dirty ones */
 };
 
 struct run {
@@ -51,14 +53,18 @@ struct class_run {
     uint32_t taken;       /* runs so far: the next one is 1, 1, 2, 4 .. slices long */
 };
 
+uint32_t slices_wait;
+
 static struct {
     uint32_t next;   /* first slice that belongs to no chunk yet; a multiple of a chunk's */
     uint32_t opened; /* in the first chunk, which is opened in two steps */
     struct run shared, medium;
     struct class_run run[MOAT_SMALL_CLASSES];
     struct pool pool[MOAT_CLASSES];
+    uint32_t dirty_slices, held_slices; /* of all pools; what has memory: handed out, or dirty */
     uint64_t purge_time, purges_left;
     uint64_t next_tick; /* atomic */
+    uint64_t idle_time; /* up to then the time was used up for purging what is idle */
 } frontier;
 
 /* A fork left pools and runs half changed: all of it stays unused, chunks are not counted any more, and what follows is
@@ -70,6 +76,7 @@ static MOAT_COLD void start_afresh(void)
     memset(frontier.run, 0, sizeof frontier.run);
     memset(frontier.pool, 0, sizeof frontier.pool);
     frontier.shared = frontier.medium = (struct run){0};
+    frontier.dirty_slices = frontier.held_slices = 0;
     frontier.next = (uint32_t)round_up(frontier.next, MOAT_CHUNK_SLICES);
     chunks_forget();
     /* The chunk at the frontier may have been about to receive another one's memory. */
@@ -185,7 +192,7 @@ static uint32_t choose_slice(struct class_run *run)
     return run->first + chosen;
 }
 
-static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
+static struct record *take_fresh(unsigned class, uint32_t slices)
 {
     uint32_t first;
 
@@ -199,7 +206,6 @@ static struct record *take_fresh(unsigned class, unsigned pool, uint32_t slices)
         if (first == 0)
             return NULL;
     }
-    frontier.pool[pool].bound_count += slices;
     record_of_slice(first)->run_slices = slices;
     return record_of_slice(first);
 }
@@ -235,9 +241,37 @@ static size_t block_part(const struct record *page)
     return page->class < MOAT_SMALL_CLASSES ? MOAT_SLICE - HOOK_GUARD_BYTES : page->block_bytes;
 }
 
-static void purge(struct pool *pool, struct record *page)
+/* What a page of the class has of memory, in slices. */
+static uint32_t memory_of_class(unsigned class)
+{
+    return class < MOAT_SMALL_CLASSES ? 1 : (uint32_t)((class_bytes(class) + MOAT_SLICE - 1) >> MOAT_SLICE_BITS);
+}
+
+/* After a fork that found the lock held it is not known what pages of before count. */
+static void hold_less(uint32_t slices)
+{
+    frontier.held_slices -= frontier.held_slices < slices ? frontier.held_slices : slices;
+}
+
+static void push_dirty(struct pool *pool, struct record *page)
+{
+    list_push(&pool->dirty, page);
+    pool->dirty_slices += memory_of_class(page->class);
+    frontier.dirty_slices += memory_of_class(page->class);
+}
+
+static void remove_dirty(struct pool *pool, struct record *page)
 {
     list_remove(&pool->dirty, page);
+    pool->dirty_slices -= memory_of_class(page->class);
+    frontier.dirty_slices -= memory_of_class(page->class);
+}
+
+/* Answers how many slices' memory that was. */
+static uint32_t purge_oldest(struct pool *pool)
+{
+    struct record *page = record_of_slice(pool->dirty.oldest);
+    remove_dirty(pool, page);
     bool faults = hook_purge(page_start(page), block_part(page));
     if (faults || os_purge(page_start(page), block_part(page)) == 0) {
         /* Where it was to fault and does not, a dangling pointer may have written there: it is not known to read zero. */
@@ -248,6 +282,8 @@ static void purge(struct pool *pool, struct record *page)
         stats_add(STAT_PURGES_REFUSED, 1);
     }
     list_push(&pool->clean, page);
+    hold_less(memory_of_class(page->class));
+    return memory_of_class(page->class);
 }
 
 /* Makes what a released page's memory holds fit for its next use. */
@@ -281,25 +317,43 @@ static struct record *choose_page(const struct page_list *list, unsigned class, 
     return page;
 }
 
+/* Where a page for the class may wait. Memory of a slightly larger medium block is at hand where an address may serve any size:
+ * better than a page fault for each page of a fresh one. */
+static struct pool *pool_for(unsigned class)
+{
+    if (class < MOAT_SMALL_CLASSES)
+        return &frontier.pool[hook_pool_of_class(class)];
+    for (unsigned larger = class; !HOOK_MOVES_CHUNKS && larger < MOAT_CLASSES && larger <= class + LARGER_CLASSES;
+         larger++)
+        if (frontier.pool[larger].dirty.newest)
+            return &frontier.pool[larger];
+    return &frontier.pool[class];
+}
+
 struct record *slices_take(unsigned class, uint32_t slices)
 {
-    struct pool *pool = &frontier.pool[class < MOAT_SMALL_CLASSES ? hook_pool_of_class(class) : class];
+    struct pool *pool;
     struct record *page = NULL;
 
     take_lock();
+    pool = pool_for(class);
     bool is_fresh = false;
     struct page_list *list = pool->dirty.newest ? &pool->dirty : &pool->clean;
     if (list->count > 0) {
         page = choose_page(list, class, list == &pool->dirty);
     }
     if (!page) {
-        page = take_fresh(class, (unsigned)(pool - frontier.pool), slices);
+        page = take_fresh(class, slices);
         is_fresh = page != NULL;
     }
     if (!page && list->count > 0) /* no address is left: one that should have rested */
         page = record_of_slice(list->oldest);
-    if (page && !is_fresh)
+    if (page && !is_fresh && list == &pool->dirty)
+        remove_dirty(pool, page);
+    else if (page && !is_fresh)
         list_remove(list, page);
+    if (page && (is_fresh || list == &pool->clean))
+        frontier.held_slices += memory_of_class(class);
     if (page && !make_usable(page)) {
         list_push(&pool->clean, page);
         page = NULL;
@@ -311,30 +365,39 @@ struct record *slices_take(unsigned class, uint32_t slices)
     return page;
 }
 
-static bool may_purge(uint64_t now)
+static struct pool *dirtiest(void)
+{
+    struct pool *most = frontier.pool;
+    for (unsigned class = 1; class < MOAT_CLASSES; class ++)
+        if (frontier.pool[class].dirty_slices > most->dirty_slices)
+            most = &frontier.pool[class];
+    return most;
+}
+
+/* Purges what is kept beyond measure, as far as the rate allows. */
+static void purge_surplus(uint64_t now)
 {
     if (now != frontier.purge_time) {
         uint64_t more = (now - frontier.purge_time) * PURGES_PER_MS + frontier.purges_left;
         frontier.purges_left = more < PURGES_AT_ONCE ? more : PURGES_AT_ONCE;
         frontier.purge_time = now;
     }
-    if (frontier.purges_left == 0)
-        return false;
-    frontier.purges_left--;
-    return true;
-}
-
-static bool has_many(const struct pool *pool)
-{
-    return pool->dirty.count > KEEP_SLICES && pool->dirty.count > pool->bound_count / KEEP_DIVISOR;
+    while (frontier.purges_left > 0 && frontier.dirty_slices > KEEP_SLICES &&
+           frontier.dirty_slices > frontier.held_slices / KEEP_DIVISOR)
+        frontier.purges_left -= min_size(frontier.purges_left, purge_oldest(dirtiest()));
 }
 
 /* The chunk's last slice in use came back: all of them leave the pool. */
 static void retire_chunk(struct pool *pool, struct record *first, uint32_t now)
 {
-    for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++)
-        list_remove(first[i].contents >= CONTENTS_KEPT ? &pool->clean : &pool->dirty, &first[i]);
-    pool->bound_count -= MOAT_CHUNK_SLICES;
+    for (unsigned i = 0; i < MOAT_CHUNK_SLICES; i++) {
+        if (first[i].contents >= CONTENTS_KEPT) {
+            list_remove(&pool->clean, &first[i]);
+        } else {
+            remove_dirty(pool, &first[i]);
+            hold_less(1);
+        }
+    }
     chunks_emptied(slice_of_record(first), now);
 }
 
@@ -348,20 +411,31 @@ void slices_release(struct record *page)
     page->contents = CONTENTS_OWN;
     page->is_zeroed = 0;
     page->idle_since_ms = (uint32_t)now;
-    list_push(&pool->dirty, page);
+    push_dirty(pool, page);
     struct record *chunk = chunk_of(page);
     if (chunk->chunk_class != 0 && --chunk->chunk_in_use == 0 && chunk->chunk_taken == MOAT_CHUNK_SLICES)
         retire_chunk(pool, chunk, (uint32_t)now);
-    while (has_many(pool) && may_purge(now))
-        purge(pool, record_of_slice(pool->dirty.oldest));
+    purge_surplus(now);
     lock_drop(LOCK_SLICES);
     slices_tick();
 }
 
 static bool is_idle(const struct pool *pool, uint32_t now)
 {
-    return pool->dirty.count > KEEP_IDLE &&
+    return pool->dirty_slices > KEEP_IDLE &&
            (int32_t)(now - record_of_slice(pool->dirty.oldest)->idle_since_ms) >= IDLE_MS;
+}
+
+/* Purges up to `most` slices of what is idle. Answers how many. */
+static uint32_t purge_idle(uint32_t now, uint32_t most)
+{
+    uint32_t purged = 0;
+    for (unsigned class = 0; class < MOAT_CLASSES; class ++)
+        while (purged < most && is_idle(&frontier.pool[class], now))
+            purged += purge_oldest(&frontier.pool[class]);
+    if (purged < most)
+        purged += chunks_give_back(now, false, (most - purged) / MOAT_CHUNK_SLICES + 1) * MOAT_CHUNK_SLICES;
+    return purged;
 }
 
 void slices_tick(void)
@@ -372,17 +446,15 @@ void slices_tick(void)
         return;
 
     take_lock();
-    unsigned purges = PURGES_AT_ONCE;
-    for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
-        struct pool *pool = &frontier.pool[class];
-        while (purges > 0 && is_idle(pool, (uint32_t)now)) {
-            purge(pool, record_of_slice(pool->dirty.oldest));
-            purges--;
-        }
-    }
-    bool more = chunks_give_back((uint32_t)now, false, CHUNKS_AT_ONCE) == CHUNKS_AT_ONCE || purges == 0;
-    if (more)
+    uint32_t most = (uint32_t)min_size((now - frontier.idle_time) * IDLE_PURGES_PER_MS, TICK_MOST);
+    uint32_t purged = purge_idle((uint32_t)now, most);
+    if (purged >= most) { /* the next slow path goes on */
+        frontier.idle_time += purged / IDLE_PURGES_PER_MS;
         atomic_set(&frontier.next_tick, now);
+    } else {
+        frontier.idle_time = now;
+    }
+    atomic_set(&slices_wait, purged >= most);
     lock_drop(LOCK_SLICES);
 }
 
@@ -393,7 +465,7 @@ bool slices_trim(void)
     for (unsigned class = 0; class < MOAT_CLASSES; class ++) {
         struct pool *pool = &frontier.pool[class];
         while (pool->dirty.count > 0) {
-            purge(pool, record_of_slice(pool->dirty.oldest));
+            purge_oldest(pool);
             any = true;
         }
     }

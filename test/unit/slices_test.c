@@ -181,10 +181,10 @@ static void trim_answers_whether_there_was_anything(void)
     EXPECT_EQ(moat_malloc_trim(0), 0);
 }
 
-/* More slices released than a pool keeps: the oldest are purged, an eighth of the class stays. */
-static void pool_keeps_few_slices_hot(void)
+/* More slices released than the pools keep together: the oldest are purged, 8 MiB or an eighth of what is in use stays. */
+static void pools_keep_few_slices_hot(void)
 {
-    enum { SLICES = 200, RELEASED = 60 };
+    enum { SLICES = 540, RELEASED = 180, KEPT = 128 };
     struct record *pages[SLICES];
     size_t hot = 0;
     unsigned class = class_of_bytes(1900);
@@ -201,8 +201,30 @@ static void pool_keeps_few_slices_hot(void)
         EXPECT(i == 0 || pages[i * 3]->contents == CONTENTS_OWN || pages[i * 3 - 3]->contents == CONTENTS_PURGED);
     }
     EXPECT_EQ(hot + stats_get(STAT_PAGES_PURGED) - purged, RELEASED);
-    size_t bound = MOAT_WITH_ISOLATION ? SLICES : stats_get(STAT_PAGES_OPENED); /* one pool for all classes */
-    EXPECT(hot >= 2 && hot <= bound / 8);
+    EXPECT(hot >= KEPT && hot <= max_size(KEPT, stats_get(STAT_PAGES_OPENED) / 8));
+}
+
+/* A freed medium block serves a request of its class; a slightly smaller one only where addresses are not bound. */
+static void medium_block_takes_a_larger_one(void)
+{
+    char *larger = moat_malloc(600 << 10);
+    struct record *page = unit_page_of(larger);
+    unsigned class = page->class;
+    memset(larger, 0x55, 600 << 10);
+    moat_free(larger);
+    slices_trim();
+    larger = moat_malloc(600 << 10); /* above what the thread keeps for itself, so it goes to the pool again */
+    page = unit_page_of(larger);
+    memset(larger, 0x55, 600 << 10);
+    moat_free(larger);
+    char *smaller = moat_malloc(class_bytes(class - 2));
+    EXPECT_EQ(unit_page_of(smaller) == page, !MOAT_WITH_ISOLATION);
+    memset(smaller, 0x66, class_bytes(class - 2));
+    moat_free(smaller);
+    char *much_smaller = moat_malloc(class_bytes(class - 4));
+    EXPECT(unit_page_of(much_smaller) != page);
+    moat_free(much_smaller);
+    EXPECT(moat_heap_is_valid());
 }
 
 int main(void)
@@ -213,7 +235,8 @@ int main(void)
     purged_slice_faults_and_reads_zero_when_opened();
     released_slice_stays_hot();
     trim_answers_whether_there_was_anything();
-    pool_keeps_few_slices_hot();
+    pools_keep_few_slices_hot();
+    medium_block_takes_a_larger_one();
     slice_keeps_its_class_for_life();
     return expect_done();
 }
