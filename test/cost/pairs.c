@@ -1,6 +1,8 @@
 /* Pairs of malloc and free, to be counted from outside.
  *
  *     pairs hot SIZE COUNT      one block, allocated and freed COUNT times
+ *     pairs batch SIZE COUNT    16 blocks, then their frees in the same order, until COUNT were had
+ *     pairs burst SIZE COUNT    the same with 2,000 blocks
  *     pairs churn SIZE COUNT    10,000 live blocks, of which COUNT times a random one is freed and allocated again
  *     pairs remote SIZE COUNT   COUNT blocks allocated by one thread and freed by another
  *
@@ -23,7 +25,7 @@ void empty_free(void *block);
 #define GIVE free
 #endif
 
-enum { LIVE = 10000, BATCH = 1000 };
+enum { LIVE = 10000, BATCH = 16, BURST = 2000, REMOTE_BATCH = 1000 };
 
 static void *live[LIVE];
 static pthread_barrier_t filled, emptied;
@@ -32,6 +34,16 @@ static void run_hot(size_t size, unsigned long count)
 {
     for (unsigned long i = 0; i < count; i++)
         GIVE(TAKE(size));
+}
+
+static void run_batches(size_t size, unsigned long count, size_t batch)
+{
+    for (unsigned long i = count / batch; i > 0; i--) {
+        for (size_t j = 0; j < batch; j++)
+            live[j] = TAKE(size);
+        for (size_t j = 0; j < batch; j++)
+            GIVE(live[j]);
+    }
 }
 
 static void run_churn(size_t size, unsigned long count)
@@ -53,7 +65,7 @@ static void *free_batches(void *batches)
 {
     for (unsigned long i = *(unsigned long *)batches; i > 0; i--) {
         pthread_barrier_wait(&filled);
-        for (size_t j = 0; j < BATCH; j++)
+        for (size_t j = 0; j < REMOTE_BATCH; j++)
             GIVE(live[j]);
         pthread_barrier_wait(&emptied);
     }
@@ -62,7 +74,7 @@ static void *free_batches(void *batches)
 
 static int run_remote(size_t size, unsigned long count)
 {
-    unsigned long batches = count / BATCH;
+    unsigned long batches = count / REMOTE_BATCH;
     pthread_t thread;
 
     pthread_barrier_init(&filled, NULL, 2);
@@ -70,7 +82,7 @@ static int run_remote(size_t size, unsigned long count)
     if (pthread_create(&thread, NULL, free_batches, &batches) != 0)
         return 1;
     for (unsigned long i = batches; i > 0; i--) {
-        for (size_t j = 0; j < BATCH; j++)
+        for (size_t j = 0; j < REMOTE_BATCH; j++)
             live[j] = TAKE(size);
         pthread_barrier_wait(&filled);
         pthread_barrier_wait(&emptied);
@@ -81,16 +93,22 @@ static int run_remote(size_t size, unsigned long count)
 int main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "pairs: needed are hot, churn or remote, a size and a count\n");
+        fprintf(stderr, "pairs: needed are hot, batch, burst, churn or remote, a size and a count\n");
         return 2;
     }
     size_t size = strtoul(argv[2], NULL, 10);
     unsigned long count = strtoul(argv[3], NULL, 10);
     if (strcmp(argv[1], "remote") == 0)
         return run_remote(size, count);
-    if (strcmp(argv[1], "churn") == 0)
+    if (strcmp(argv[1], "hot") == 0)
+        run_hot(size, count);
+    else if (strcmp(argv[1], "batch") == 0)
+        run_batches(size, count, BATCH);
+    else if (strcmp(argv[1], "burst") == 0)
+        run_batches(size, count, BURST);
+    else if (strcmp(argv[1], "churn") == 0)
         run_churn(size, count);
     else
-        run_hot(size, count);
+        return 2;
     return 0;
 }
