@@ -26,7 +26,8 @@ static long run(char **command)
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&child, command[0], &files, NULL, command, environ) != 0 || wait4(child, &status, 0, &usage) != child) {
+    if (posix_spawnp(&child, command[0], &files, NULL, command, environ) != 0 ||
+        wait4(child, &status, 0, &usage) != child) {
         fprintf(stderr, "launch: %s could not be run\n", command[0]);
         exit(1);
     }

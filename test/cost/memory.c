@@ -151,7 +151,8 @@ static void run_vector(void)
         die("no memory for a vector");
     vector[0] = 0;
     vector = grow_vector(vector, OS_PAGE, mib, &small);
-    vector = grow_vector(vector, mib, mib + OS_PAGE, &(struct growth){0}); /* the step out of the medium blocks copies */
+    /* The step out of the medium blocks copies. */
+    vector = grow_vector(vector, mib, mib + OS_PAGE, &(struct growth){0});
     size_t before = count_faults();
     vector = grow_vector(vector, mib + OS_PAGE, most, &large);
     size_t faults = count_faults() - before, fresh = (most - mib) / OS_PAGE - 1;
