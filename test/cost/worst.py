@@ -15,7 +15,7 @@ import sys
 
 from ceilings import Ceilings
 
-PATTERNS = ["churn", "fresh", "release", "collect", "drain", "cool", "orphans"]
+PATTERNS = ["churn", "fresh", "release", "collect", "drain", "cool", "end", "orphans"]
 # One in some hundred calls may need the system; where most do, the pattern has missed what it is for.
 LEAST_JUDGED = 0.9
 
