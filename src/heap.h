@@ -27,7 +27,8 @@ struct heap {
 
     uint32_t medium[MOAT_MEDIUM_CLASSES]; /* free medium blocks kept by this thread, by record.queue_next */
     size_t medium_bytes;
-    uint32_t looked_at_ms; /* shelf.c */
+    uint32_t looked_at_ms;          /* shelf.c */
+    uint8_t until_tick, until_look; /* slow paths until the next look at the clock */
 
     struct heap *next;      /* LOCK_HEAPS: in the pool of heaps without a thread */
     struct sec_shelf shelf; /* as in moat_self */

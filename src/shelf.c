@@ -12,7 +12,8 @@ enum {
     CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
     CARVE_MAX = 64,             /* and so many blocks at most */
     GRANULES = MOAT_SLICE >> MOAT_GRANULE_BITS,
-    LOOK_MS = 250, /* between two looks for what lies idle in magazines */
+    CALLS_TO_CLOCK = 8, /* of so many refills and spills one looks at the clock */
+    LOOK_MS = 250,      /* between two looks for what lies idle in magazines */
 };
 
 /* The page whose states are looked through for a class, 0 for none, and the next granule to look at. */
@@ -108,13 +109,11 @@ static void send_home(struct heap *heap, void *const *blocks, unsigned count)
     }
 }
 
-/* If the stack is full its older half goes to the depot, or home where that is full. */
+/* The stack is full: its older half goes to the depot, or home where that is full. */
 static void spill(struct heap *heap, unsigned class)
 {
     void *blocks[HOOK_SPILL_MOST];
 
-    if (!hook_stack_is_full(&heap->shelf, class))
-        return;
     if (hook_depot_lacks_memory(&heap->shelf, class))
         hook_depot_give_memory(&heap->shelf, class, meta_allocate(HOOK_DEPOT_BYTES));
     void **array = hook_depot_place(&heap->shelf, class, class_bytes(class));
@@ -248,6 +247,11 @@ static void cool(struct heap *heap, unsigned class)
 
 static void look_after(struct heap *heap)
 {
+    if (heap->until_look > 0) {
+        heap->until_look--;
+        return;
+    }
+    heap->until_look = CALLS_TO_CLOCK - 1;
     uint32_t now = (uint32_t)os_now_ms();
     if (now - heap->looked_at_ms < LOOK_MS)
         return;
@@ -278,8 +282,10 @@ bool shelf_make_room(struct heap *heap, unsigned class)
         return false;
     make_ready(heap);
     look_after(heap);
-    spill(heap, class);
-    slices_tick();
+    if (hook_stack_is_full(&heap->shelf, class))
+        spill(heap, class);
+    else
+        slices_tick(); /* new draws were made, which comes once in some hundred pairs even where nothing else does */
     return true;
 }
 

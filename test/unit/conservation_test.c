@@ -120,6 +120,7 @@ static void free_what_a_thread_left(struct rng *rng)
 static void let_time_pass(void)
 {
     moat_self.heap->looked_at_ms = (uint32_t)os_now_ms() - 1000000;
+    moat_self.heap->until_look = 0;
 }
 
 /* Waves: more mallocs of a size, then more frees, so that all parts fill and empty. */
