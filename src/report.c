@@ -31,6 +31,9 @@ static const char *const kind_words[] = {
     [KIND_OUT_OF_MEMORY] = "out of memory",
 };
 
+/* What is shown of an option, so that the words about it always fit into the line. */
+enum { KEY_BYTES = 24, VALUE_BYTES = 40 };
+
 static int descriptor = 2;
 static uint64_t descriptor_identity;
 static uint32_t dying_thread;
@@ -59,6 +62,25 @@ static void add_place(struct text *text, enum kind kind, const char *function, c
     text_add(text, function);
     text_add(text, "(): ");
     text_add_hex(text, (uintptr_t)address);
+}
+
+/* Words that are not ours: of the environment, of a file's name. A byte that a terminal could take for an order is shown as
+ * \xNN; what is longer than `most` bytes then is cut, with three dots. */
+static void add_plain(struct text *text, const char *words, size_t most)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t used = 0; *words; words++) {
+        unsigned char byte = (unsigned char)*words;
+        bool is_plain = byte >= ' ' && byte <= '~';
+        const char itself[] = {*words, '\0'}, escape[] = {'\\', 'x', digits[byte >> 4], digits[byte & 15], '\0'};
+        used += is_plain ? sizeof itself - 1 : sizeof escape - 1;
+        if (used > most) {
+            text_add(text, "...");
+            return;
+        }
+        text_add(text, is_plain ? itself : escape);
+    }
 }
 
 static void take_dying_flag(uint32_t self)
@@ -122,7 +144,7 @@ void report_line(const char *words, const char *more)
     text_start(&text);
     text_add(&text, "moat: ");
     text_add(&text, words);
-    text_add(&text, more);
+    add_plain(&text, more, TEXT_BYTES);
     text_end(&text);
     put(&text);
 }
@@ -143,9 +165,9 @@ void report_option(const char *key, const char *value, const char *more)
     struct text text;
     text_start(&text);
     text_add(&text, "moat: option ");
-    text_add(&text, key);
+    add_plain(&text, key, KEY_BYTES);
     text_add(&text, "=");
-    text_add(&text, value);
+    add_plain(&text, value, VALUE_BYTES);
     text_add(&text, ": ");
     text_add(&text, more);
     text_end(&text);

@@ -31,10 +31,11 @@ enum kind {
 _Noreturn MOAT_COLD void moat_die(enum kind kind, const char *function, const void *address, enum detail detail,
                                   size_t bytes);
 
-/* A line that is no violation: "moat: <words><text>\n", to the report descriptor. */
+/* A line that is no violation: "moat: <words><text>\n", to the report descriptor. The text, unlike the words, may be anybody's:
+ * of it everything but printable ASCII is shown as \xNN. */
 MOAT_COLD void report_line(const char *words, const char *text);
 MOAT_COLD void report_number(const char *words, uint64_t number);
-/* "moat: option <key>=<value>: <text>" */
+/* "moat: option <key>=<value>: <more>", with as much of the key and the value as leaves room for the rest, shown so too. */
 MOAT_COLD void report_option(const char *key, const char *value, const char *more);
 /* A foreign pointer that the owner chose to leave alone: one line, nothing done. */
 MOAT_COLD void report_ignored(const char *function, const void *address);

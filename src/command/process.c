@@ -13,7 +13,7 @@
 
 enum { ENTRIES_MAX = 1024, KERNEL_THREAD = 0x200000 }; /* the latter among the flags of /proc/PID/stat */
 
-/* What a process calls itself must not reach a terminal as it is. */
+/* A text of the state, which has no business with other characters: they must not reach a terminal. */
 static void clean(char *text, size_t room)
 {
     text[room - 1] = '\0';
@@ -30,13 +30,14 @@ static int open_file(const struct process *process, const char *name)
 
 static void read_command(struct process *process)
 {
+    char name[64];
     int file = open_file(process, "comm");
-    ssize_t got = file < 0 ? 0 : read(file, process->command, sizeof process->command - 1);
+    ssize_t got = file < 0 ? 0 : read(file, name, sizeof name);
     if (file >= 0)
         close(file);
-    process->command[got > 0 ? got : 0] = '\0';
-    process->command[strcspn(process->command, "\n")] = '\0';
-    clean(process->command, sizeof process->command);
+    if (got > 0 && name[got - 1] == '\n')
+        got--;
+    say_plainly(name, got > 0 ? (size_t)got : 0, process->command, sizeof process->command);
 }
 
 /* True for a process that has ended and waits for its parent, and for a thread of the kernel. */
@@ -188,9 +189,9 @@ static void keep_library(struct process *process, const char *path)
     size_t length = strlen(path);
 
     process->is_replaced = length > sizeof deleted - 1 && strcmp(path + length - (sizeof deleted - 1), deleted) == 0;
-    snprintf(process->library, sizeof process->library, "%.*s",
-             (int)(process->is_replaced ? length - (sizeof deleted - 1) : length), path);
-    clean(process->library, sizeof process->library);
+    if (process->is_replaced)
+        length -= sizeof deleted - 1;
+    say_plainly(path, length, process->library, sizeof process->library);
 }
 
 /* Every file of the process is asked for the symbol, whatever its name. The first one with a state counts. */

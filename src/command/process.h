@@ -16,10 +16,10 @@ enum { PROCESS_STATE_BYTES = 64 << 10 };
 
 struct process {
     long id;
-    int folder;       /* /proc/PID, so that all files are of one process */
-    int memory;       /* /proc/PID/mem; -1: it has none */
-    char command[64]; /* clean for a terminal, as `library` */
-    char library[PATH_MAX];
+    int folder;        /* /proc/PID, so that all files are of one process */
+    int memory;        /* /proc/PID/mem; -1: it has none */
+    char command[128]; /* plain (say.h), as `library` */
+    char library[4 * PATH_MAX];
     bool is_replaced; /* the library's file was deleted or replaced since */
     unsigned others;  /* further files of the process that hold a state */
     /* A copy: of it `bytes` were there, and the tables lie within. */

@@ -7,21 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In one piece, so that lines of other processes do not come between; names with newlines stay on the line. */
+enum { TEXT_BYTES = 8192, ESCAPE_BYTES = 4 }; /* the latter: \xNN */
+
+size_t say_plainly(const char *text, size_t length, char *plain, size_t room)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < length && used + ESCAPE_BYTES < room; i++) {
+        if (text[i] >= ' ' && text[i] <= '~')
+            plain[used++] = text[i];
+        else
+            used += (size_t)snprintf(plain + used, room - used, "\\x%02x", (unsigned char)text[i]);
+    }
+    plain[used] = '\0';
+    return used;
+}
+
+/* In one piece, so that lines of other processes do not come between. */
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list arguments)
 {
-    char line[8192] = "moat: ";
-    size_t used = strlen(line);
+    static const char name[] = "moat: ";
+    char text[TEXT_BYTES], line[sizeof name + ESCAPE_BYTES * sizeof text];
 
-    int length = vsnprintf(line + used, sizeof line - used - 1, format, arguments);
-    if (length > 0)
-        used = (size_t)length < sizeof line - used - 1 ? used + (size_t)length : sizeof line - 2;
-    for (size_t i = 0; i < used; i++) {
-        if ((unsigned char)line[i] < ' ')
-            line[i] = '?';
-    }
-    line[used] = '\n';
-    fwrite(line, 1, used + 1, stderr);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    if (length < 0)
+        length = 0;
+    else if ((size_t)length >= sizeof text)
+        length = sizeof text - 1;
+    memcpy(line, name, sizeof name);
+    size_t used = strlen(name);
+    used += say_plainly(text, (size_t)length, line + used, sizeof line - used - 1);
+    line[used++] = '\n';
+    fwrite(line, 1, used, stderr);
 }
 
 void say_line(const char *format, ...)

@@ -100,7 +100,7 @@ static void print_state(const struct process *process)
 
 /* ---- as JSON: an object on one line ---- */
 
-/* The texts were cleaned: only two characters are left to mask. */
+/* The texts are plain: only two characters are left to mask. */
 static void json_text(const char *text)
 {
     putchar('"');

@@ -219,6 +219,29 @@ def refuses_bad_input(at):
     expect_refused("cannot be run: Too many levels", *at.run, looped(at))
 
 
+def terminal_is_safe(at):
+    """Whatever the bytes are that an argument, the environment or a file has, the line shows them as plain text."""
+    evil, plain = "\x1b]0;x\x07\x7f\t\u00e4\u009b\r", r"\x1b]0;x\x07\x7f\x09\xc3\xa4\xc2\x9b\x0d"
+    expect_refused('there is no command "%s", only' % plain, at.moat, evil)
+    expect_refused("there is no program %s in PATH" % plain, *at.run, evil)
+    expect_refused('and got "%s"' % plain, *at.run, "-o", evil, at.waits)
+    expect_refused("/nonexistent/a\\x0ab cannot be run", *at.run, "/nonexistent/a\nb")
+    program = at.compile("evil" + evil, "waits.c", "-static")
+    expect_said(at, "evil%s is statically linked" % plain, program, at.strongest, name=at.path("evil" + plain))
+    # The interpreter is what a script says that it is; blanks end it.
+    at.copy("\x1b\x7f\u00e4", program)
+    script = at.write("evil-script", "#!%s\n" % at.path("\x1b\x7f\u00e4"), 0o755)
+    expect_said(at, r"(run by %s) is statically linked" % at.path(r"\x1b\x7f\xc3\xa4"), script, at.strongest, name=script)
+    hostile = at.write("hostile-script", b"#!/nonexistent/\x1b[2J\xff\n", 0o755)
+    said = run(*at.run, hostile).stderr
+    expect(r"%s (run by /nonexistent/\x1b[2J\xff) cannot be read" % hostile in said, "the interpreter is shown: %r" % said)
+    late = run(at.waits, environment=clean_environment(LD_PRELOAD=at.plain, MOAT_OPTIONS="col%s=%s" % (evil, evil)))
+    expect(plain in late.stderr and all(" " <= c <= "~" or c == "\n" for c in late.stderr),
+           "the library shows the environment as plain text: %r" % late.stderr)
+    # A line of any length ends.
+    expect_refused(plain, *at.run, "/nonexistent/" + evil * 2000)
+
+
 def looped(at):
     path = at.path("loop")
     os.symlink(path, path)
@@ -249,5 +272,6 @@ with place() as at:
     follows_scripts(at)
     sees_privileges(at)
     refuses_bad_input(at)
+    terminal_is_safe(at)
     helps(at)
 done()

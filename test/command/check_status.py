@@ -286,6 +286,16 @@ def terminal_is_safe(at):
         expect_equal(found["profile"], "?" * 15, "a text without an end")
         text = run(at.moat, "status", process.pid).stdout
         expect(all(32 <= ord(c) < 127 or c == "\n" for c in text), "only plain text reaches the terminal: %r" % text)
+    # The names of a process and of its library are anybody's too; they are to be told apart, so nothing is lost of them.
+    program = at.copy("\x1b\t\u00e4", at.waits)
+    library = at.copy("lib\x1b]\x7f\u00e4.so", at.strongest)
+    with started(program, environment=preloaded(library)) as process:
+        state = status_of(at, process)
+        expect_equal((state["command"], state["library"]), (r"\x1b\x09\xc3\xa4", at.path(r"lib\x1b]\x7f\xc3\xa4.so")),
+                     "the names of a process and its library")
+        text = run(at.moat, "status", process.pid).stdout
+        expect(state["command"] in text and state["library"] in text and all(32 <= ord(c) < 127 or c == "\n" for c in text),
+               "people are told both names in plain text: %r" % text)
 
 
 def any_bytes_are_survived(at):

@@ -197,6 +197,30 @@ static void sizes_that_do_not_fit_are_ignored(void)
     entry_is_ignored("report", "18446744073709551618");
 }
 
+/* What the environment holds is shown on a terminal, and may be meant for it. */
+static void orders_to_a_terminal_are_escaped(void)
+{
+    struct reading reading = read_options("cage=\x1b]0;x\x07\x7f:\t\x9bkey=\xc3\xa4\r\n~");
+    EXPECT(says_ignored(&reading, "cage", "\\x1b]0;x\\x07\\x7f"));
+    EXPECT(says_ignored(&reading, "\\x09\\x9bkey", "\\xc3\\xa4\\x0d\\x0a~"));
+    EXPECT_EQ(lines_of(reading.said), 2);
+}
+
+/* However long the entry is, the line says what is wrong with it. */
+static void long_entries_are_shown_in_part(void)
+{
+    char text[512] = "";
+    for (size_t i = 0; i < 120; i++)
+        strcat(text, "k");
+    strcat(text, "=");
+    for (size_t i = 0; i < 120; i++)
+        strcat(text, "\x01");
+    struct reading reading = read_options(text);
+    if (!EXPECT(strstr(reading.said, "kkk...=\\x01") && strstr(reading.said, "\\x01...: ignored")))
+        expect_say("  said: %s\n", reading.said);
+    EXPECT_EQ(lines_of(reading.said), 1);
+}
+
 static void entry_without_a_value_is_ignored(void)
 {
     struct reading reading = read_options("stats");
@@ -289,6 +313,8 @@ int main(void)
     bad_values_cost_one_line_each();
     sizes_take_units();
     sizes_that_do_not_fit_are_ignored();
+    orders_to_a_terminal_are_escaped();
+    long_entries_are_shown_in_part();
     entry_without_a_value_is_ignored();
     last_of_equal_keys_wins();
     bad_entry_leaves_its_neighbours();
