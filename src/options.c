@@ -102,8 +102,24 @@ static bool set_report(struct options *options, const char *value)
     return true;
 }
 
-static bool print_help(const char *value)
+static bool set_cage(struct options *options, const char *value)
 {
+    return parse_size(value, &options->cage_bytes);
+}
+
+static bool set_verbose(struct options *options, const char *value)
+{
+    return set_flag(&options->verbose, value);
+}
+
+static bool set_stats(struct options *options, const char *value)
+{
+    return set_flag(&options->stats, value);
+}
+
+static bool print_help(struct options *options, const char *value)
+{
+    (void)options;
     if (strcmp(value, "1") != 0)
         return false;
     for (const char *const *line = help_lines; *line; line++)
@@ -111,26 +127,32 @@ static bool print_help(const char *value)
     return true;
 }
 
-static bool set(struct options *options, const char *key, const char *value)
-{
-    if (strcmp(key, "foreign") == 0)
-        return set_foreign(options, value);
-    if (strcmp(key, "cage") == 0)
-        return parse_size(value, &options->cage_bytes);
-    if (strcmp(key, "guards") == 0)
-        return set_guards(options, value);
-    if (strcmp(key, "report") == 0)
-        return set_report(options, value);
-    if (strcmp(key, "verbose") == 0)
-        return set_flag(&options->verbose, value);
-    if (strcmp(key, "stats") == 0)
-        return set_flag(&options->stats, value);
-    return strcmp(key, "help") == 0 && print_help(value);
-}
+/* src/command/option.c says the same of them before a program starts (test/command/check_run.py compares the two). */
+static const struct key {
+    const char *name;
+    bool (*set)(struct options *options, const char *value);
+    const char *complaint;
+} keys[] = {
+    {"foreign", set_foreign, "ignored, the value can be enforce, leak or pass"},
+    {"cage", set_cage, "ignored, the value can be a number of bytes, or one with K, M, G or T behind it"},
+    {"guards", set_guards, "ignored, the value can be auto, madvise, mprotect or off"},
+    {"report", set_report, "ignored, the value can be a descriptor, up to 1048576"},
+    {"verbose", set_verbose, "ignored, the value can be 0 or 1"},
+    {"stats", set_stats, "ignored, the value can be 0 or 1"},
+    {"help", print_help, "ignored, the value can be 1"},
+};
 
-static void report_bad(const char *key, const char *value)
+static void set(struct options *options, const char *key, const char *value)
 {
-    report_option(key, value, "ignored (MOAT_OPTIONS=help=1 lists all)");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (strcmp(keys[i].name, key) == 0) {
+            if (!value || !keys[i].set(options, value))
+                report_option(key, value ? value : "", keys[i].complaint);
+            return;
+        }
+    }
+    report_option(key, value ? value : "",
+                  "ignored, there is no such key, only foreign, cage, guards, report, verbose, stats and help");
 }
 
 /* Whatever lowers a protection of a hardened build is said and counted. */
@@ -164,8 +186,7 @@ void options_read(struct options *options)
         char *value = strchr(key, '=');
         if (value)
             *value++ = '\0';
-        if (!value || !set(options, key, value))
-            report_bad(key, value ? value : "");
+        set(options, key, value);
         key = end ? end + 1 : NULL;
     }
     say_lowered(options);

@@ -1,7 +1,7 @@
 /* options.h - MOAT_OPTIONS=key=value:key=value, read once, before the first block.
  *
- * Sizes take K, M, G, T; the last of two equal keys wins; what is unknown or bad costs one line and is ignored, since a
- * library never stops a program for an option. All are ignored when the process is privileged (AT_SECURE).
+ * Sizes take K, M, G, T; the last of two equal keys wins; what is unknown or bad costs one line, which says what
+ * there is instead, and is ignored, since a library never stops a program for an option. All are ignored when the process is privileged (AT_SECURE).
  */
 #ifndef MOAT_OPTIONS_H
 #define MOAT_OPTIONS_H

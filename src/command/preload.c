@@ -3,6 +3,7 @@
 
 #include "image.h"
 #include "moat_state.h"
+#include "option.h"
 #include "program.h"
 #include "say.h"
 
@@ -131,6 +132,9 @@ void preload_check_option(const char *option)
         say_refusal("--option wants KEY=VALUE, and got \"%s\"", option);
     if (strchr(option, ':'))
         say_refusal("--option takes one KEY=VALUE without a colon, and got \"%s\"", option);
+    const char *fault = option_fault(option);
+    if (fault)
+        say_refusal("option %s: %s", option, fault);
 }
 
 void preload_set_options(char *const options[], size_t count)

@@ -17,7 +17,7 @@ void preload_set(const char *library);
 /* Says which other preloaded library defines malloc itself, a line each; true if one does. */
 bool preload_has_rival(void);
 
-/* "key=value", as MOAT_OPTIONS can hold it; ends the command with a line if it is not. */
+/* "key=value", as MOAT_OPTIONS can hold it and the library knows it; ends the command with a line if it is not. */
 void preload_check_option(const char *option);
 /* Puts the options behind what MOAT_OPTIONS holds, where they win. Ends the command if the library would not read it. */
 void preload_set_options(char *const options[], size_t count);

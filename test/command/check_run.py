@@ -77,6 +77,35 @@ def hands_options_on(at):
     expect("moat: stats: profile" in given[2], "what is given on the command line wins over MOAT_OPTIONS")
 
 
+GOOD_OPTIONS = ("foreign=enforce", "foreign=leak", "foreign=pass", "cage=0", "cage=0012", "cage=64M", "cage=16T", "cage=3G",
+                "cage=18446744073709551615", "cage=18014398509481983K", "cage=16777215T", "guards=auto", "guards=madvise",
+                "guards=mprotect", "guards=off", "report=2", "report=1K", "report=1048576", "report=1M", "verbose=0", "verbose=1",
+                "stats=0", "stats=1", "help=1")
+BAD_OPTIONS = ("foreign=maybe", "foreign=", "foreign=Leak", "foreign=leak ", "foreign=enforce,leak", "cage=", "cage=G", "cage=1g", "cage=1GB",
+               "cage=1 G", "cage= 1", "cage=-1", "cage=+1", "cage=0x10", "cage=1.5G", "cage=1P", "cage=18446744073709551616",
+               "cage=18014398509481984K", "cage=16777216T", "guards=on", "guards=1", "report=x", "report=-1", "report=1048577",
+               "report=2M", "report=", "verbose=2", "verbose=yes", "stats=01", "stats=1=1", "stats=", "help=0", "help=", "colour=red",
+               "cag=1G", "cagee=1G", "STATS=1", " stats=1", "stats =1")
+
+
+def refuses_what_the_library_would_ignore(at):
+    """Before the program starts, and in the library's words: both must know the same options."""
+    for option in GOOD_OPTIONS:
+        said = run("/bin/true", environment=clean_environment(LD_PRELOAD=at.plain, MOAT_OPTIONS=option)).stderr
+        expect(": ignored" not in said, "the library takes %s: %r" % (option, said))
+        expect_equal(run(*at.run, "-o", option, "/bin/true").returncode, 0, "the status of a program with " + option)
+    wrong_keys = 0
+    for option in BAD_OPTIONS:
+        said = run("/bin/true", environment=clean_environment(LD_PRELOAD=at.plain, MOAT_OPTIONS=option)).stderr
+        match = re.fullmatch(r"moat: option %s: ignored, (.+)\n" % re.escape(option), said)
+        if not expect(match, "the library ignores %s and says why: %r" % (option, said)):
+            continue
+        wrong_keys += match.group(1).startswith("there is no such key, only ")
+        for form in (["-o", option], ["--option", option], ["--option=" + option], ["-o", "stats=1", "-o", option]):
+            expect_refused("moat: option %s: %s\n" % (option, match.group(1)), *at.run, *form, "/bin/echo", "started")
+    expect_equal(wrong_keys, 6, "how many of the bad options have a wrong key")
+
+
 def options_of(length):
     """A text of that many bytes for MOAT_OPTIONS, which makes the library print counts at the exit."""
     head, tail = "stats=1:cage=", "1G"
@@ -265,6 +294,7 @@ with place() as at:
     finds_the_library(at)
     keeps_other_preloads(at)
     hands_options_on(at)
+    refuses_what_the_library_would_ignore(at)
     knows_the_longest_options(at)
     says_what_it_cannot_help(at)
     sees_a_rival(at)

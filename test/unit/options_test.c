@@ -197,6 +197,28 @@ static void sizes_that_do_not_fit_are_ignored(void)
     entry_is_ignored("report", "18446744073709551618");
 }
 
+/* Whoever wrote the entry learns which half of it is wrong, and what there is instead. */
+static void line_tells_a_wrong_key_from_a_wrong_value(void)
+{
+    static const char *const lines[][2] = {
+        {"guards=on", "moat: option guards=on: ignored, the value can be auto, madvise, mprotect or off\n"},
+        {"stats", "moat: option stats=: ignored, the value can be 0 or 1\n"},
+        {"cage=big",
+         "moat: option cage=big: ignored, the value can be a number of bytes, or one with K, M, G or T behind it\n"},
+        {"guard=off",
+         "moat: option guard=off: ignored, there is no such key, only foreign, cage, guards, report, verbose, stats "
+         "and help\n"},
+        {"colour",
+         "moat: option colour=: ignored, there is no such key, only foreign, cage, guards, report, verbose, stats and "
+         "help\n"},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct reading reading = read_options(lines[i][0]);
+        if (!EXPECT(strcmp(reading.said, lines[i][1]) == 0))
+            expect_say("  %s said: %s\n", lines[i][0], reading.said);
+    }
+}
+
 /* What the environment holds is shown on a terminal, and may be meant for it. */
 static void orders_to_a_terminal_are_escaped(void)
 {
@@ -216,7 +238,9 @@ static void long_entries_are_shown_in_part(void)
     for (size_t i = 0; i < 120; i++)
         strcat(text, "\x01");
     struct reading reading = read_options(text);
-    if (!EXPECT(strstr(reading.said, "kkk...=\\x01") && strstr(reading.said, "\\x01...: ignored")))
+    if (!EXPECT(strstr(reading.said, "kkk...=\\x01") &&
+                strstr(reading.said, "\\x01...: ignored, there is no such key, only ") &&
+                strstr(reading.said, " and help\n")))
         expect_say("  said: %s\n", reading.said);
     EXPECT_EQ(lines_of(reading.said), 1);
 }
@@ -313,6 +337,7 @@ int main(void)
     bad_values_cost_one_line_each();
     sizes_take_units();
     sizes_that_do_not_fit_are_ignored();
+    line_tells_a_wrong_key_from_a_wrong_value();
     orders_to_a_terminal_are_escaped();
     long_entries_are_shown_in_part();
     entry_without_a_value_is_ignored();
