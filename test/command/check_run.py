@@ -225,7 +225,7 @@ def sees_privileges(at):
 
 
 def refuses_bad_input(at):
-    expect_refused("a command is wanted", at.moat)
+    expect_refused("a command is wanted: run, status or help", at.moat)
     expect_refused('there is no command "walk"', at.moat, "walk")
     expect_refused('--version takes nothing behind it, and got "x"', at.moat, "--version", "x")
     expect_refused("run wants a program", at.moat, "run")
@@ -284,7 +284,13 @@ def helps(at):
         result = run(at.moat, *command)
         expect(result.returncode == 0 and result.stdout.startswith("usage: moat") and result.stderr == "",
                "moat %s helps: %r" % (" ".join(command), result))
-    for command in (["--version"], ["run", "--help"], ["status", str(os.getpid())]):
+    for asked, same in ((["help"], ["--help"]), (["help", "run"], ["run", "--help"]), (["help", "status"], ["status", "--help"])):
+        result = run(at.moat, *asked)
+        expect_equal((result.returncode, result.stdout, result.stderr), (0, run(at.moat, *same).stdout, ""), "moat " + " ".join(asked))
+    expect_refused('there is no command "walk"', at.moat, "help", "walk")
+    expect_refused('there is no command "help"', at.moat, "help", "help")
+    expect_refused('help COMMAND takes nothing behind it, and got "x"', at.moat, "help", "run", "x")
+    for command in (["--version"], ["help"], ["help", "run"], ["run", "--help"], ["status", str(os.getpid())]):
         full = subprocess.run([at.moat, *command], stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True)
         expect(full.returncode == 2 and "could not be written" in full.stderr, "a full disk is told: %r" % full)
 
