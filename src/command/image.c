@@ -1,9 +1,10 @@
 /* image.c - see image.h. */
 #include "image.h"
 
+#include "reads.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     DYNAMIC_ENTRIES = 4096,
@@ -12,31 +13,17 @@ enum {
     TABLE_BYTES = 256 << 20, /* of a symbol table in a file */
 };
 
-static bool read_at(int file, uint64_t at, void *into, size_t bytes)
-{
-    char *next = into;
-    while (bytes > 0) {
-        ssize_t got = pread(file, next, bytes, (off_t)at);
-        if (got <= 0)
-            return false;
-        next += got;
-        at += (uint64_t)got;
-        bytes -= (size_t)got;
-    }
-    return true;
-}
-
 /* Reads at an address of the file. */
 static bool read_address(const struct image *image, uint64_t address, void *into, size_t bytes)
 {
     if (image->is_in_process)
-        return read_at(image->file, address + image->bias, into, bytes);
+        return reads_all(image->file, address + image->bias, into, bytes);
     for (unsigned i = 0; i < image->segments; i++) {
         const Elf64_Phdr *segment = &image->segment[i];
         uint64_t offset = address - segment->p_vaddr;
         if (segment->p_type == PT_LOAD && address >= segment->p_vaddr && offset < segment->p_filesz &&
             bytes <= segment->p_filesz - offset)
-            return read_at(image->file, segment->p_offset + offset, into, bytes);
+            return reads_all(image->file, segment->p_offset + offset, into, bytes);
     }
     return false;
 }
@@ -88,12 +75,12 @@ enum image_kind image_open(struct image *image, int file, bool is_in_process, ui
     memset(image, 0, sizeof *image);
     image->file = file;
     image->is_in_process = is_in_process;
-    if (!read_at(file, base, &header, sizeof header) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    if (!reads_all(file, base, &header, sizeof header) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         return IMAGE_IS_NO_ELF;
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
         header.e_machine != EM_X86_64 || (header.e_type != ET_EXEC && header.e_type != ET_DYN) ||
         header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > IMAGE_SEGMENTS ||
-        !read_at(file, base + header.e_phoff, image->segment, header.e_phnum * sizeof(Elf64_Phdr)))
+        !reads_all(file, base + header.e_phoff, image->segment, header.e_phnum * sizeof(Elf64_Phdr)))
         return IMAGE_IS_FOREIGN;
     image->segments = header.e_phnum;
     for (unsigned i = 0; is_in_process && i < image->segments; i++) {
@@ -220,7 +207,7 @@ static char *section_bytes(const struct image *image, const Elf64_Shdr *section)
     if (section->sh_size > TABLE_BYTES)
         return NULL;
     char *bytes = malloc(section->sh_size + 1);
-    if (bytes && !read_at(image->file, section->sh_offset, bytes, section->sh_size)) {
+    if (bytes && !reads_all(image->file, section->sh_offset, bytes, section->sh_size)) {
         free(bytes);
         return NULL;
     }
@@ -254,14 +241,14 @@ bool image_find_any(const struct image *image, const char *name, uint64_t *addre
     Elf64_Ehdr header;
     Elf64_Shdr section, strings;
 
-    if (image->is_in_process || !read_at(image->file, 0, &header, sizeof header) ||
+    if (image->is_in_process || !reads_all(image->file, 0, &header, sizeof header) ||
         header.e_shentsize != sizeof section)
         return false;
     for (unsigned i = 0; i < header.e_shnum; i++) {
-        if (!read_at(image->file, header.e_shoff + i * sizeof section, &section, sizeof section))
+        if (!reads_all(image->file, header.e_shoff + i * sizeof section, &section, sizeof section))
             return false;
         if (section.sh_type == SHT_SYMTAB && section.sh_link < header.e_shnum &&
-            read_at(image->file, header.e_shoff + section.sh_link * sizeof strings, &strings, sizeof strings) &&
+            reads_all(image->file, header.e_shoff + section.sh_link * sizeof strings, &strings, sizeof strings) &&
             find_in_table(image, &section, &strings, name, address))
             return true;
     }

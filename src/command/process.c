@@ -2,6 +2,7 @@
 #include "process.h"
 
 #include "image.h"
+#include "reads.h"
 #include "say.h"
 
 #include <errno.h>
@@ -11,7 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ENTRIES_MAX = 1024, KERNEL_THREAD = 0x200000 }; /* the latter among the flags of /proc/PID/stat */
+enum {
+    ENTRIES_MAX = 1024,
+    KERNEL_THREAD = 0x200000,    /* among the flags of /proc/PID/stat */
+    ENVIRONMENT_BYTES = 6 << 20, /* of arguments and environment: the most that Linux takes at an exec */
+    /* What is read of one process. A library takes some 40 reads, a mapped file that is no ELF file one. */
+    READS = 1 << 18,
+    READ_BYTES = 1 << 30,
+};
 
 /* A text of the state, which has no business with other characters: they must not reach a terminal. */
 static void clean(char *text, size_t room)
@@ -82,20 +90,6 @@ void process_open(struct process *process, long id)
         say_refusal("process %ld (%s) cannot be looked at: %s", id, process->command, strerror(errno));
 }
 
-static bool read_memory(const struct process *process, uint64_t address, void *into, size_t bytes)
-{
-    char *next = into;
-    while (bytes > 0) {
-        ssize_t got = pread(process->memory, next, bytes, (off_t)address);
-        if (got <= 0)
-            return false;
-        next += got;
-        address += (uint64_t)got;
-        bytes -= (size_t)got;
-    }
-    return true;
-}
-
 static bool table_fits(const struct moat_state *head, uint32_t at, uint32_t count, uint32_t entry_bytes,
                        size_t smallest_entry)
 {
@@ -108,13 +102,13 @@ static enum process_finding copy_state(struct process *process, uint64_t address
 {
     struct moat_state *head = &process->state.head;
 
-    if (!read_memory(process, address, head, sizeof *head) || memcmp(head->magic, MOAT_STATE_MAGIC, 8) != 0)
+    if (!reads_all(process->memory, address, head, sizeof *head) || memcmp(head->magic, MOAT_STATE_MAGIC, 8) != 0)
         return PROCESS_WITHOUT;
     clean(head->version, sizeof head->version);
     if (head->layout != MOAT_STATE_LAYOUT)
         return PROCESS_OTHER_LAYOUT;
     uint32_t bytes = head->bytes;
-    if (bytes < sizeof *head || bytes > sizeof process->state || !read_memory(process, address, head, bytes))
+    if (bytes < sizeof *head || bytes > sizeof process->state || !reads_all(process->memory, address, head, bytes))
         return PROCESS_WITHOUT;
     head->bytes = bytes; /* as it was checked */
     if (!table_fits(head, head->protections_at, head->protections_count, head->protection_bytes,
@@ -205,7 +199,7 @@ static enum process_finding look_into_files(struct process *process, FILE *maps,
 
     ssize_t length = readlinkat(process->folder, "exe", program, sizeof program - 1);
     program[length > 0 ? length : 0] = '\0';
-    while (getline(&line, &room, maps) > 0) {
+    while ((length = getline(&line, &room, maps)) > 0 && reads_pay(0, (uint64_t)length)) {
         *has_memory = true;
         if (!is_start_of_file(line, &start, &path) ||
             image_open(&image, process->memory, true, start) != IMAGE_IS_PROGRAM)
@@ -225,22 +219,26 @@ static enum process_finding look_into_files(struct process *process, FILE *maps,
     return finding;
 }
 
-/* True if its first environment had a library of Moat's in LD_PRELOAD. */
+/* True if its first environment had a library of Moat's in LD_PRELOAD. The process may have made its environment any part of
+ * its memory: looked at is as much as the kernel hands to a program. */
 static bool was_to_be_preloaded(const struct process *process)
 {
     int file = open_file(process, "environ");
-    FILE *entries = file < 0 ? NULL : fdopen(file, "r");
-    char *entry = NULL;
-    size_t room = 0;
+    char *entries = file < 0 ? NULL : malloc(ENVIRONMENT_BYTES + 1);
+    size_t used = 0;
+    ssize_t got;
     bool was = false;
 
-    if (!entries && file >= 0)
-        close(file);
-    while (entries && !was && getdelim(&entry, &room, '\0', entries) > 0)
-        was = strncmp(entry, "LD_PRELOAD=", 11) == 0 && strstr(entry, "libmoat");
-    free(entry);
+    while (entries && used < ENVIRONMENT_BYTES &&
+           (got = reads_some(file, used, entries + used, ENVIRONMENT_BYTES - used)) > 0)
+        used += (size_t)got;
     if (entries)
-        fclose(entries);
+        entries[used] = '\0';
+    for (size_t at = 0; !was && at < used; at += strlen(entries + at) + 1)
+        was = strncmp(entries + at, "LD_PRELOAD=", 11) == 0 && strstr(entries + at, "libmoat");
+    free(entries);
+    if (file >= 0)
+        close(file);
     return was;
 }
 
@@ -261,7 +259,7 @@ static enum process_finding reason(const struct process *process)
     return was_to_be_preloaded(process) ? PROCESS_DROPPED : PROCESS_WITHOUT;
 }
 
-enum process_finding process_find_state(struct process *process)
+static enum process_finding find_state(struct process *process)
 {
     bool has_memory = false;
     if (process->memory < 0)
@@ -276,4 +274,14 @@ enum process_finding process_find_state(struct process *process)
     if (!has_memory)
         return PROCESS_HAS_NO_MEMORY;
     return finding == PROCESS_WITHOUT ? reason(process) : finding;
+}
+
+enum process_finding process_find_state(struct process *process)
+{
+    reads_limit(READS, READ_BYTES);
+    enum process_finding finding = find_state(process);
+    if (reads_are_spent())
+        say_refusal("process %ld (%s) was not read to its end: it has more than %d pieces or %d MiB to look into",
+                    process->id, process->command, READS, READ_BYTES >> 20);
+    return finding;
 }

@@ -2,7 +2,7 @@
  *
  * The state is read from the process's memory (/proc/PID/mem), and so is the table of symbols that leads to it: the file
  * of the library may have been replaced since, or lie in another mount namespace. The process may be hostile: nothing
- * that it says is believed beyond its bounds.
+ * that it says is believed beyond its bounds, and no more of it is read than a budget allows (reads.h).
  */
 #ifndef MOAT_COMMAND_PROCESS_H
 #define MOAT_COMMAND_PROCESS_H
@@ -41,6 +41,7 @@ enum process_finding {
 
 /* Ends the command with a line when there is no such process, or it may not be looked at. */
 void process_open(struct process *process, long id);
+/* Ends the command with a line when looking would take too much reading. */
 enum process_finding process_find_state(struct process *process);
 
 /* Entry `index` of a table of the state. The texts in them end, and are clean for a terminal. */

@@ -165,8 +165,12 @@ def two_heaps_are_told(at):
 def absence_is_explained(at):
     with started(at.waits) as process:
         expect_without(at, process, "not-preloaded", "it was started without")
-    with started(at.waits, environment=preloaded("/nonexistent/libmoat-secure.so.0")) as process:
-        expect_without(at, process, "dropped", "the loader did not load it")
+    more = {"MORE_%d" % i: "x" * 100000 for i in range(10)}  # than one read of the environment gives
+    for before in ({}, more):
+        with started(at.waits, environment=clean_environment(**before, LD_PRELOAD="/nonexistent/libmoat-secure.so.0")) as process:
+            expect_without(at, process, "dropped", "the loader did not load it")
+    with started(at.waits, environment=clean_environment(NAME="LD_PRELOAD=libmoat.so", LD_PRELOAD_="libmoat.so")) as process:
+        expect_without(at, process, "not-preloaded", "it was started without")
     with started(at.compile("static", "waits.c", "-static"), environment=preloaded(at.strongest)) as process:
         expect_without(at, process, "static", "statically linked")
     ended = subprocess.Popen(["true"])
@@ -235,11 +239,73 @@ def made_state(protections=(("SECURE_ONE", "the first"), ("SECURE_TWO", "the sec
 
 
 @contextlib.contextmanager
-def imposter(at, state):
+def imposter(at, state, *mapped):
     if not os.path.exists(at.path("imposter")):
         at.compile("imposter", "imposter.c", "-rdynamic")
-    with started(at.path("imposter"), at.write("state", state)) as process:
+    with started(at.path("imposter"), at.write("state", state), *mapped) as process:
         yield process
+
+
+# Of an ELF file for 64-bit x86: the header, a segment, an entry of the dynamic section, a symbol, a section.
+ELF_HEAD = struct.Struct("<16sHHIQQQIHHHHHH")
+SEGMENT = struct.Struct("<IIQQQQQQ")
+DYNAMIC = struct.Struct("<qQ")
+SYMBOL = struct.Struct("<IBBHQQ")
+SECTION = struct.Struct("<IIQQQQIIQQ")
+PT_LOAD, PT_DYNAMIC, DT_STRTAB, DT_SYMTAB, DT_GNU_HASH, SHT_SYMTAB = 1, 2, 5, 6, 0x6ffffef5, 2
+
+
+def endless_library():
+    """A library with one chain of 65536 symbols, all with the hash of moat_state and another name."""
+    symbols = 1 << 16
+    value = 5381
+    for byte in b"moat_state":
+        value = (value * 33 + byte) & 0xffffffff
+    strings_at = ELF_HEAD.size + 2 * SEGMENT.size + 4 * DYNAMIC.size
+    hash_at = strings_at + 32
+    symbols_at = hash_at + 20 + 4 * symbols
+    total = symbols_at + SYMBOL.size * symbols
+    head = ELF_HEAD.pack(b"\x7fELF\x02\x01\x01", 3, 62, 1, 0, ELF_HEAD.size, 0, 0, ELF_HEAD.size, SEGMENT.size, 2, 0, 0, 0)
+    segments = SEGMENT.pack(PT_LOAD, 4, 0, 0, 0, total, total, 4096)
+    segments += SEGMENT.pack(PT_DYNAMIC, 4, *[ELF_HEAD.size + 2 * SEGMENT.size] * 3, *[4 * DYNAMIC.size] * 2, 8)
+    dynamic = b"".join(DYNAMIC.pack(*entry) for entry in (
+        (DT_GNU_HASH, hash_at), (DT_SYMTAB, symbols_at), (DT_STRTAB, strings_at), (0, 0)))
+    table = struct.pack("<5I", 1, 0, 0, 0, 0) + struct.pack("<I", value & ~1) * symbols
+    return head + segments + dynamic + b"another_name".ljust(32, b"\0") + table + SYMBOL.pack(0, 0, 0, 1, 0, 0) * symbols
+
+
+def endless_program(at):
+    """A static program whose file names 60000 tables of symbols, of 64 MiB each."""
+    path = at.compile("endless", "waits.c", "-static")
+    tables, table_bytes = 60000, 64 << 20
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END) // 8 * 8 + 8
+        file.seek(end)
+        file.write(SECTION.pack(0, SHT_SYMTAB, 0, 0, 0, table_bytes, 0, 0, 8, SYMBOL.size) * tables)
+        file.truncate(end + tables * SECTION.size + table_bytes)
+        head = list(ELF_HEAD.unpack(os.pread(file.fileno(), ELF_HEAD.size, 0)))
+        head[6], head[11], head[12], head[13] = end, SECTION.size, tables, 0
+        file.seek(0)
+        file.write(ELF_HEAD.pack(*head))
+    return path
+
+
+def looking_comes_to_an_end(at):
+    """Whatever a process shows; each of these would take hours to read. What is long and not endless is read."""
+    library = at.write("endless.so", endless_library())
+    other = made_state(magic=b"MOATSTAR")
+    for times, is_read in ((1, True), (20000, False)):
+        with imposter(at, other, library, times) as process:
+            if is_read:
+                expect_without(at, process, "not-preloaded", "does not run on Moat")
+                continue
+            for json_or_not in ([], ["--json"]):
+                expect_refused("process %d (imposter) was not read to its end" % process.pid, at.moat, "status", *json_or_not, process.pid)
+    # Also when the state was found before.
+    with imposter(at, made_state(), library, 20000) as process:
+        expect_refused("was not read to its end", at.moat, "status", process.pid)
+    with started(endless_program(at)) as process:
+        expect_refused("process %d (endless) was not read to its end" % process.pid, at.moat, "status", process.pid)
 
 
 def other_versions_are_read(at):
@@ -333,5 +399,6 @@ with place() as at:
     other_versions_are_read(at)
     nonsense_is_no_state(at)
     terminal_is_safe(at)
+    looking_comes_to_an_end(at)
     any_bytes_are_survived(at)
 done()
