@@ -1,5 +1,5 @@
-# cmake --install: libraries, the single object, headers, the command, manual pages, the license, the example for
-# systemd, pkg-config files and the CMake package.
+# cmake --install: libraries, the single object, headers, the command, manual pages, the license, libsodium's
+# notice, the example for systemd, pkg-config files and the CMake package.
 include(CMakePackageConfigHelpers)
 
 set(MOAT_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Moat)
@@ -16,7 +16,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/moat.h ${PROJECT_SOURCE_DIR}/include
 install(TARGETS moat-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES docs/man/moat.1 docs/man/moat-run.1 docs/man/moat-status.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES docs/man/moat.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/moat)
+install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/moat)
 install(FILES docs/systemd/moat.conf DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/moat/systemd)
 install(FILES ${PROJECT_BINARY_DIR}/moat.o DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
