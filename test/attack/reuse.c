@@ -6,7 +6,7 @@
  */
 #include "attack.h"
 
-enum { OTHERS = 200, TRIES = 200 };
+enum { OTHERS = 200, TRIES = 200, FLOODED = HERD_MAX };
 
 static struct herd herd;
 
@@ -244,6 +244,36 @@ static void distance_medium(const struct aim *aim)
     report_figure(pairs, "frees and mallocs until a freed medium block is back");
 }
 
+/* Mallocs alone, with no free after the block's own, while many freed blocks lie in their pages: these pass the reserve on
+ * their way to malloc. What lies before them is taken in part, by `before` mallocs, before the block is freed. */
+static void measure_flood(size_t bytes, unsigned before)
+{
+    herd_grab(&herd, bytes, FLOODED);
+    for (unsigned i = 0; i < FLOODED; i++) {
+        if (i != FLOODED / 2 && i % 3 != 2)
+            drop(herd.block[i]);
+    }
+    for (; before > 0; before--)
+        grab(bytes);
+    void *block = herd.block[FLOODED / 2];
+    strike(NULL);
+    drop(block);
+    uint64_t mallocs = 1;
+    while (mallocs < 2 * FLOODED && grab(bytes) != block)
+        mallocs++;
+    report_figure(mallocs, "mallocs alone until a freed block is back");
+}
+
+static void flood_64(const struct aim *aim)
+{
+    measure_flood(64, aim->run % 40 * 16);
+}
+
+static void flood_1024(const struct aim *aim)
+{
+    measure_flood(1024, aim->run % 40);
+}
+
 static void fresh_in_thousand(const struct aim *aim)
 {
     unsigned right = 0;
@@ -311,6 +341,8 @@ const struct attack_case attacks_reuse[] = {
     {"reuse.distance_64", distance_64, SIZES_SMALL, 0, FIGURES},
     {"reuse.distance_1024", distance_1024, SIZES_SMALL, 0, FIGURES},
     {"reuse.distance_medium", distance_medium, SIZES_MEDIUM, 0, FIGURES},
+    {"reuse.flood_64", flood_64, SIZES_SMALL, 0, FIGURES},
+    {"reuse.flood_1024", flood_1024, SIZES_SMALL, 0, FIGURES},
     {"reuse.fresh_in_thousand", fresh_in_thousand, SIZES_SMALL, 0, FIGURES},
     {"reuse.neighbours_in_thousand", neighbours_in_thousand, SIZES_SMALL, 0, FIGURES},
     {"reuse.sprayed_in_thousand", sprayed_in_thousand, SIZES_SMALL, 0, FIGURES},
