@@ -1,7 +1,14 @@
-/* lock.c - one futex word a lock: 0 free, 1 held, 2 held and somebody waits.
+/* lock.c - one word of 64 bits a lock: 0 free, else its holder's thread pointer, with the lowest bit set where somebody
+ * waits.
  *
- * The algorithm is the third mutex of U. Drepper, "Futexes Are Tricky". Waiting is bounded by the holder, which is inside
- * Moat and never waits for anything but the kernel.
+ * State and holder are one word, changed by one instruction, since a signal handler may run between any two: with the
+ * holder in a word of its own there are places where the lock is held and does not say by whom, and a handler that takes it
+ * there waits for its own thread. A thread pointer is even, and no two threads that live share one.
+ *
+ * Waiting is as in the second mutex of U. Drepper, "Futexes Are Tricky": whoever has waited takes the lock with the bit, as
+ * others may still wait. A futex is 32 bits wide, so waiters watch the low half. With the bit it is never 0, so a free lock
+ * lets nobody sleep; two holders whose low halves are the same are both to be waited for. Waiting is bounded by the
+ * holder, which is inside Moat and never waits for anything but the kernel.
  */
 #include "os/lock.h"
 
@@ -10,68 +17,81 @@
 #include "os/os.h"
 
 static struct lock {
-    uint32_t word;
+    uint64_t word;
     uint32_t is_broken; /* its holder was left behind by a fork */
-    uintptr_t holder;   /* its thread pointer, written by the holder alone; 0 while nobody holds the lock */
 } MOAT_ALIGNED(MOAT_CACHE_LINE) locks[LOCK_RANKS];
 
-enum { MARK_WIPED = 0, MARK_SEEN = 1, MARK_SETTLING = 2 };
+#define WAITED UINT64_C(1)
+
+/* The third value of a mark: the thread pointer of the thread that sets the locks free. */
+enum { MARK_WIPED = 0, MARK_SEEN = 1 };
 
 /* Until there is a word that the kernel wipes, one that nobody wipes. (A pointer that the loader has to set also lies in a
  * page that is written already: reading it is no fault of its own.) */
-static uint32_t never_wiped = MARK_SEEN;
-static uint32_t *fork_mark = &never_wiped;
+static uint64_t never_wiped = MARK_SEEN;
+static uint64_t *fork_mark = &never_wiped;
+
+/* The low half of a word, which a futex watches. */
+static const uint32_t *futex_of(const uint64_t *word)
+{
+    return (const uint32_t *)(const void *)word;
+}
 
 static void set_all_free(void)
 {
     for (int rank = 0; rank < LOCK_RANKS; rank++) {
         locks[rank].is_broken |= locks[rank].word != 0;
-        atomic_set(&locks[rank].holder, 0);
         atomic_set(&locks[rank].word, 0);
     }
 }
 
 /* One thread of a young child sets the locks free; others that it may have by then wait. */
-static MOAT_COLD void enter_child(void)
+static MOAT_COLD void enter_child(uint64_t self)
 {
-    uint32_t seen = MARK_WIPED;
+    uint64_t seen = MARK_WIPED;
 
-    if (atomic_cas_acq_rel(fork_mark, &seen, MARK_SETTLING)) {
+    if (atomic_cas_acq_rel(fork_mark, &seen, self)) {
         set_all_free();
         atomic_set_release(fork_mark, MARK_SEEN);
-        os_wake(fork_mark, INT32_MAX);
+        os_wake(futex_of(fork_mark), INT32_MAX);
+        return;
     }
-    while (atomic_get_acquire(fork_mark) == MARK_SETTLING)
-        os_wait_while(fork_mark, MARK_SETTLING);
+    if (seen == self) /* a signal handler that interrupted this */
+        lock_reentered();
+    for (; seen != MARK_SEEN; seen = atomic_get_acquire(fork_mark))
+        os_wait_while(futex_of(fork_mark), (uint32_t)seen);
 }
 
-static void acquire(struct lock *lock, uintptr_t self)
+static void acquire(uint64_t *word, uint64_t self)
 {
-    uint32_t *word = &lock->word;
-    uint32_t seen = 0;
+    uint64_t seen = 0;
 
-    if (atomic_cas_acq_rel(word, &seen, 1))
+    if (atomic_cas_acq_rel(word, &seen, self))
         return;
-    if (atomic_get(&lock->holder) == self)
+    if ((seen & ~WAITED) == self)
         lock_reentered();
     /* A short spin: the sections are a few dozen instructions unless they call the kernel. */
     for (int i = 0; i < 64; i++) {
         __builtin_ia32_pause();
         seen = 0;
-        if (atomic_get(word) == 0 && atomic_cas_acq_rel(word, &seen, 1))
+        if (atomic_get(word) == 0 && atomic_cas_acq_rel(word, &seen, self))
             return;
     }
-    while (atomic_swap_acquire(word, 2) != 0)
-        os_wait_while(word, 2);
+    for (;;) {
+        seen = 0;
+        if (atomic_cas_acq_rel(word, &seen, self | WAITED))
+            return;
+        if ((seen & WAITED) || atomic_cas_acq_rel(word, &seen, seen | WAITED))
+            os_wait_while(futex_of(word), (uint32_t)(seen | WAITED));
+    }
 }
 
 bool lock_take(enum lock_rank rank)
 {
+    uint64_t self = os_thread_pointer();
     if (MOAT_UNLIKELY(atomic_get(fork_mark) != MARK_SEEN))
-        enter_child();
-    uintptr_t self = os_thread_pointer();
-    acquire(&locks[rank], self);
-    atomic_set(&locks[rank].holder, self);
+        enter_child(self);
+    acquire(&locks[rank].word, self);
     bool was_broken = locks[rank].is_broken != 0;
     locks[rank].is_broken = 0;
     return was_broken;
@@ -79,31 +99,32 @@ bool lock_take(enum lock_rank rank)
 
 void lock_drop(enum lock_rank rank)
 {
-    uint32_t *word = &locks[rank].word;
-    atomic_set(&locks[rank].holder, 0);
-    if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == 2)
-        os_wake(word, 1);
+    uint64_t *word = &locks[rank].word;
+    if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & WAITED)
+        os_wake(futex_of(word), 1);
 }
 
 bool lock_is_inside(void)
 {
-    uintptr_t self = os_thread_pointer();
+    uint64_t self = os_thread_pointer();
+    bool is_inside = atomic_get(fork_mark) == self;
     for (int rank = 0; rank < LOCK_RANKS; rank++)
-        if (atomic_get(&locks[rank].holder) == self)
-            return true;
-    return false;
+        is_inside |= (atomic_get(&locks[rank].word) & ~WAITED) == self;
+    return is_inside;
 }
 
-void lock_watch_fork(uint32_t *word)
+void lock_watch_fork(void *mark)
 {
+    uint64_t *word = mark;
     *word = MARK_SEEN;
+    atomic_fence_for_handlers(); /* one that takes a lock must not find the mark of a new child */
     fork_mark = word;
 }
 
 void lock_enter_child(void)
 {
     if (atomic_get(fork_mark) == MARK_WIPED)
-        enter_child();
+        enter_child(os_thread_pointer());
     else
         set_all_free(); /* nothing was wiped, or it was seen to already; the child's one thread holds none */
 }

@@ -29,12 +29,13 @@ enum lock_rank {
 /* Answers true if what lies under the lock may have been left half changed: the caller, who holds it, starts that afresh. */
 bool lock_take(enum lock_rank rank);
 void lock_drop(enum lock_rank rank);
-/* The calling thread holds one: this is a signal handler that interrupted the heap. */
+/* The calling thread holds one, or sets all free: this is a signal handler that interrupted the heap. Exact at each
+ * instruction: where it answers true, taking that lock ends in lock_reentered; where it does not, no lock waits for the caller. */
 bool lock_is_inside(void);
 /* The thread holds that lock already. In report.c. */
 _Noreturn MOAT_COLD void lock_reentered(void);
-/* `word` reads 0 in a child of fork, by whatever means; lock.c alone writes it from now on. */
-void lock_watch_fork(uint32_t *word);
+/* The 8 bytes at `mark`, aligned, read 0 in a child of fork, by whatever means; lock.c alone writes them from now on. */
+void lock_watch_fork(void *mark);
 /* For fork's own handler in the child: what taking a lock there would do, also where the kernel wipes nothing. */
 void lock_enter_child(void);
 
