@@ -6,6 +6,10 @@
  */
 #include "attack.h"
 
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 enum { OTHERS = 200, TRIES = 200, FLOODED = HERD_MAX };
 
 static struct herd herd;
@@ -166,6 +170,104 @@ static void into_a_hole(const struct aim *aim)
         win("a victim falls into a hole that was made for it", NULL);
 }
 
+/* ---- after a rest ----
+ *
+ * A heap may put away what lay idle, and then have fewer blocks to choose from. Its clock is here, so that nobody waits.
+ */
+static time_t seconds_idle;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long answer = syscall(SYS_clock_gettime, clock, now);
+    now->tv_sec += seconds_idle;
+    return (int)answer;
+}
+
+/* The thread uses other sizes for some seconds, and the heap gets to look at its blocks of this one more than once. */
+static void be_idle(const struct aim *aim)
+{
+    static void *other[OTHERS / 2];
+    for (unsigned look = 0; look < 3; look++) {
+        seconds_idle++;
+        for (unsigned i = 0; i < OTHERS / 2; i++)
+            other[i] = malloc(aim->size * 2 + 64);
+        for (unsigned i = 0; i < OTHERS / 2; i++)
+            free(other[i]);
+    }
+}
+
+/* Far more often than one of 32 candidates comes, or of 16 from 1 KiB up, where the block of the last small size may lie too:
+ * less than once in 10^7 processes by chance. */
+static unsigned too_often(const struct aim *aim, unsigned draws)
+{
+    return draws * 3 / (aim->size < 1000 ? 32 : 16);
+}
+
+static void run_idle(const struct aim *aim, unsigned holes, void (*attack)(const struct aim *aim, void **block))
+{
+    enum { HERD = 600 };
+    unsigned hits = 0;
+    herd_grab(&herd, aim->size, HERD);
+    for (unsigned i = 1; i <= holes; i++)
+        drop(herd.block[HERD - i]);
+    for (unsigned i = 0; i < 2 * TRIES; i++) {
+        void **place = &herd.block[i * 7 % (HERD - OTHERS)], *block = *place;
+        attack(aim, place);
+        hits += *place == block;
+    }
+    if (hits > too_often(aim, 2 * TRIES))
+        win("after a rest the next malloc often answers the block that was freed last", NULL);
+    report_figure(hits, "of 400 blocks were back at once after a rest");
+}
+
+static void free_then_rest(const struct aim *aim, void **place)
+{
+    drop(*place);
+    be_idle(aim);
+    strike(*place);
+    *place = grab(aim->size);
+}
+
+static void rest_then_free(const struct aim *aim, void **place)
+{
+    be_idle(aim);
+    drop(*place);
+    strike(*place);
+    *place = grab(aim->size);
+}
+
+/* The attacker knows of the rest, and frees another one after it: what is now brought back? */
+static void free_rest_and_free(const struct aim *aim, void **place)
+{
+    void *other = grab(aim->size);
+    drop(*place);
+    be_idle(aim);
+    drop(other);
+    strike(*place);
+    *place = grab(aim->size);
+}
+
+static void idle_then_malloc(const struct aim *aim)
+{
+    run_idle(aim, OTHERS, free_then_rest);
+}
+
+/* Nothing but this block is free. */
+static void idle_then_malloc_alone(const struct aim *aim)
+{
+    run_idle(aim, 0, free_then_rest);
+}
+
+static void idle_then_free_alone(const struct aim *aim)
+{
+    run_idle(aim, 0, rest_then_free);
+}
+
+static void free_idle_free_alone(const struct aim *aim)
+{
+    run_idle(aim, 0, free_rest_and_free);
+}
+
 /* Blocks with pages of their own are few, and each is dear: is the freed one the next? */
 static void medium_at_once(const struct aim *aim)
 {
@@ -193,7 +295,7 @@ static void at_once_from_another(const struct aim *aim)
 /* ---- figures ---- */
 
 /* Pairs of free and malloc, in a process with a steady number of live blocks, until a freed block is back. */
-static void measure_distance(size_t bytes)
+static void measure_distance(size_t bytes, void (*rest)(const struct aim *aim))
 {
     herd_grab(&herd, bytes, 300);
     for (unsigned i = 0; i < 2000; i++) {
@@ -205,6 +307,8 @@ static void measure_distance(size_t bytes)
     herd.block[150] = grab(bytes);
     strike(NULL);
     drop(block);
+    if (rest != NULL)
+        rest(&(struct aim){.size = bytes});
     uint64_t pairs = 1;
     for (; pairs < 20000; pairs++) {
         void *other = grab(bytes);
@@ -220,13 +324,25 @@ static void measure_distance(size_t bytes)
 static void distance_64(const struct aim *aim)
 {
     (void)aim;
-    measure_distance(64);
+    measure_distance(64, NULL);
 }
 
 static void distance_1024(const struct aim *aim)
 {
     (void)aim;
-    measure_distance(1024);
+    measure_distance(1024, NULL);
+}
+
+static void distance_64_after_a_rest(const struct aim *aim)
+{
+    (void)aim;
+    measure_distance(64, be_idle);
+}
+
+static void distance_1024_after_a_rest(const struct aim *aim)
+{
+    (void)aim;
+    measure_distance(1024, be_idle);
 }
 
 static void distance_medium(const struct aim *aim)
@@ -335,11 +451,21 @@ const struct attack_case attacks_reuse[] = {
     {"reuse.free_of_reused_large", free_of_reused_large, SIZES_LARGE, 0, MAY_REUSE | CASE_PLAIN_LOSES},
     {"reuse.at_once", at_once, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
     {"reuse.at_once_after_a_while", at_once_after_a_while, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_malloc", idle_then_malloc, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_malloc_big", idle_then_malloc, SIZES_BIG, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_malloc_alone", idle_then_malloc_alone, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_malloc_alone_big", idle_then_malloc_alone, SIZES_BIG, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_free_alone", idle_then_free_alone, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.idle_then_free_alone_big", idle_then_free_alone, SIZES_BIG, NEEDS_ORDER, CASE_PLAIN_LOSES},
+    {"reuse.free_idle_free_alone", free_idle_free_alone, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES | CASE_UNCOUNTED},
+    {"reuse.free_idle_free_alone_big", free_idle_free_alone, SIZES_BIG, NEEDS_ORDER, CASE_PLAIN_LOSES | CASE_UNCOUNTED},
     {"reuse.into_a_hole", into_a_hole, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
     {"reuse.medium_at_once", medium_at_once, SIZES_MEDIUM, NEEDS_ORDER, 0},
     {"reuse.at_once_from_another", at_once_from_another, SIZES_SMALL, NEEDS_ORDER, CASE_PLAIN_LOSES},
     {"reuse.distance_64", distance_64, SIZES_SMALL, 0, FIGURES},
     {"reuse.distance_1024", distance_1024, SIZES_SMALL, 0, FIGURES},
+    {"reuse.distance_64_after_a_rest", distance_64_after_a_rest, SIZES_SMALL, 0, FIGURES},
+    {"reuse.distance_1024_after_a_rest", distance_1024_after_a_rest, SIZES_SMALL, 0, FIGURES},
     {"reuse.distance_medium", distance_medium, SIZES_MEDIUM, 0, FIGURES},
     {"reuse.flood_64", flood_64, SIZES_SMALL, 0, FIGURES},
     {"reuse.flood_1024", flood_1024, SIZES_SMALL, 0, FIGURES},
