@@ -30,6 +30,7 @@ OP = numbers_of("operation")
 SIZE = numbers_of("size_mode")
 VIOLATION = numbers_of("violation", "targets/misuse.c")
 HOSTILE = numbers_of("hostile", "targets/lists.c")
+OWN = numbers_of("own", "targets/model.c")
 OF_TARGET = 48  # OP_OF_TARGET
 SIDE_BY_SIDE, DOWNWARD = 1, 2
 NUDGE = {-1: 0, 0: 1, 1: 2, 2: 3}
@@ -203,7 +204,61 @@ def seed_thresholds():
     return out
 
 
+def own(op, slot=0, size="SIZE_EXACT", thread=0, nudge=0, arg16=0, arg24=0):
+    """An operation of the model's own; the heap is slot // 16 modulo 6."""
+    return bytes([OF_TARGET + OWN[op] | thread << 6]) + record("OP_MALLOC", slot, size, 0, nudge, arg16, arg24)[1:]
+
+
+HEAP_STEP = 96  # slots from one place to the next of the same heap
+
+
+def take_from_heap(heap, number, how, bytes_wanted, thread=0, arg16=3):
+    """how: malloc, calloc, aligned_alloc, realloc. Four blocks' slots of each place."""
+    slot = 16 * heap + HEAP_STEP * (number // 4) + number % 4
+    return own("HEAP_TAKE", slot, thread=thread, arg16=arg16, arg24=how << 20 | bytes_wanted)
+
+
+HEAP_SIZES = (1, 24, 100, 500, 1000, 3000, 9000, 16384, 20000, 70000, 300000, 1000000)
+
+
+def seed_heaps(end, maker):
+    """Two heaps of one thread, blocks of all sizes by each function, some freed and moved by others; seen, ended, and made again."""
+    other = (maker + 1) % 4
+    out = [header(every=8, seed=maker)]
+    for turn in range(2):
+        out += [own("HEAP_NEW", 16 * heap, thread=maker) for heap in range(2)]
+        for number, size in enumerate(HEAP_SIZES * 4):
+            out.append(take_from_heap(number % 2, number, number // len(HEAP_SIZES), size, other))
+            out.append(record("OP_MALLOC", 3000 // 16 * 16 + number % 4, arg24=size, thread=number % 4))
+        out += [record("OP_REALLOC", HEAP_STEP * i, arg24=700 * i, thread=i % 4) for i in range(4)]
+        out += [take_from_heap(0, number, 3, 50 * number + 1) for number in range(12)]
+        out += [record("OP_FREE", 16 * (i % 2) + HEAP_STEP * i + 1, thread=other) for i in range(6)]
+        out += [own("HEAP_VISIT", 16 * heap, nudge=nudge) for nudge in (0, 1, 0) for heap in range(2)]
+        out += [own(end, 0)] + ([record("OP_END_THREAD", thread=maker)] if turn else [own(end, 16)]) + [record("OP_CHECK_HEAP")]
+    return out
+
+
+def seed_forks(thread, nudge):
+    """A thread with heaps forks, beside others that have blocks and heaps too; each goes on afterwards."""
+    out = [header(every=4, seed=thread)]
+    out += [own("HEAP_NEW", 16 * heap, thread=(thread + heap) % 4) for heap in range(4)]
+    for number, size in enumerate(HEAP_SIZES * 2):
+        out.append(record("OP_MALLOC", 16 * (number % 12) + number % 4, arg24=size, thread=number % 4))
+        out.append(take_from_heap(number % 4, 8 + number, number % 3, size))
+    for number, size in enumerate((40, 5000, 150000)):
+        out.append(own("FORK", 16 * number * 5, thread=thread, nudge=nudge, arg16=1000 * number, arg24=size))
+        out.append(record("OP_BURST_ALLOCATE", 2048, "SIZE_SIXTEENTHS", thread, arg16=8 * number + 2, arg24=99))
+        out.append(record("OP_FREE", 16 * number, thread=(thread + 1) % 4))
+    out += [own("HEAP_VISIT", 16 * heap) for heap in range(4)] + [record("OP_END_THREAD", thread=thread)]
+    return out
+
+
 def model_seeds():
+    for end in ("HEAP_DELETE", "HEAP_DESTROY"):
+        for maker in (0, 1):
+            yield f"{end.lower().replace('_', '-')}-thread-{maker}", seed_heaps(end, maker)
+    for thread, nudge in ((0, 0), (0, 1), (2, 0), (2, 1)):
+        yield f"forks-of-thread-{thread}-{'with' if nudge else 'without'}-handlers", seed_forks(thread, nudge)
     bounds = [0, 128, 1024, 4096, 16384, 131072, 2 << 20]
     for number, (first, last) in enumerate(zip(bounds, bounds[1:])):
         yield f"class-edges-to-{last}", seed_class_edges(first, last, number % 4)
@@ -338,12 +393,12 @@ def escaped(data):
 
 
 def files():
-    for target, seeds, own in (("model", model_seeds(), []),
+    for target, seeds, words in (("model", model_seeds(), [(name.lower(), own(name)) for name in OWN if name != "OWN_COUNT"]),
                                ("misuse", misuse_seeds(), [(name.lower(), violation(name)) for name in VIOLATION if name != "VIOLATIONS"]),
                                ("lists", lists_seeds(), [(name.lower(), hostile(name)) for name in HOSTILE if name != "HOSTILES"])):
         for name, records in seeds:
             yield f"corpus/{target}/{name}", b"".join(records)
-        yield f"dict/{target}.dict", dictionary(own).encode()
+        yield f"dict/{target}.dict", dictionary(words).encode()
 
 
 def check():

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { OS_PAGE = 4096, LOOK_NS = 20000 };
 
@@ -76,11 +77,27 @@ int fuzz_key_create(pthread_key_t *key, void (*end)(void *))
     return 0;
 }
 
-/* No input forks. */
+/* ---- fork ---- */
+
+static void (*before_fork)(void), (*in_child)(void);
+
+/* Kept here, since each start of the heap asks for it again, and nobody forks but fresh_fork. */
 int fuzz_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-    (void)before, (void)parent, (void)child;
+    (void)parent; /* none is wanted */
+    before_fork = before;
+    in_child = child;
     return 0;
+}
+
+pid_t fresh_fork(bool runs_handlers)
+{
+    if (runs_handlers && before_fork != NULL)
+        before_fork();
+    pid_t child = _Fork();
+    if (child == 0 && runs_handlers && in_child != NULL)
+        in_child();
+    return child;
 }
 
 /* ---- the heap's own data ---- */

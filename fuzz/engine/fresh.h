@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Plays one input on a thread of its own, with a heap that draws from `seed`; its helper threads are ended before this returns. False: the
  * heap ended the input (trap.h). */
@@ -19,6 +20,9 @@ bool fresh_play(uint64_t seed, void (*play)(void *), void *argument);
 
 /* The heap's time goes on by so much. Otherwise it moves a little each time that the heap looks at it. */
 void fresh_pass_ms(unsigned milliseconds);
+
+/* Forks, with or without what the heap wants done at a fork. The child may use the heap, and has to end by _exit. */
+pid_t fresh_fork(bool runs_handlers);
 
 /* From now on inputs share one heap, for as long as it lives. */
 void fresh_keep_heap(void);
