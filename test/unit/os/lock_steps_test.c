@@ -89,7 +89,7 @@ static void *hold(void *unused)
 static void be_stepped(void *unused)
 {
     struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
-    pthread_t thread;
+    pthread_t thread = 0;
 
     (void)unused;
     alarm(HANGS_AFTER_S);
