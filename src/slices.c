@@ -317,13 +317,14 @@ static struct record *choose_page(const struct page_list *list, unsigned class, 
     return page;
 }
 
-/* Where a page for the class may wait. Memory of a slightly larger medium block is at hand where an address may serve any size:
- * better than a page fault for each page of a fresh one. */
+/* Where a page for the class may wait. Memory of a slightly larger medium block is at hand where an address may serve any size
+ * and blocks do not end at guards: better than a page fault for each page of a fresh one. */
 static struct pool *pool_for(unsigned class)
 {
     if (class < MOAT_SMALL_CLASSES)
         return &frontier.pool[hook_pool_of_class(class)];
-    for (unsigned larger = class; !HOOK_MOVES_CHUNKS && larger < MOAT_CLASSES && larger <= class + LARGER_CLASSES;
+    for (unsigned larger = class;
+         !HOOK_MOVES_CHUNKS && HOOK_GUARD_BYTES == 0 && larger < MOAT_CLASSES && larger <= class + LARGER_CLASSES;
          larger++)
         if (frontier.pool[larger].dirty.newest)
             return &frontier.pool[larger];
