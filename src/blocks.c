@@ -27,6 +27,8 @@
 
 enum {
     BORROW_CLASSES = 16,
+    SMALL_STEP = 8,
+    CHEAP_TO_COPY = 512,
     FOREIGN_LINES = 100, /* foreign pointers that are ignored with a line each; from then on each doubling has one */
 };
 
@@ -292,24 +294,26 @@ void blocks_free(void *block, const char *function)
         meet_foreign(block, function);
 }
 
+/* Of a small or medium block. */
+static size_t usable_at(enum place place, const struct record *page, const void *block, const char *function)
+{
+    if (place == PLACE_MEDIUM)
+        return medium_usable(page, block, function);
+    if (!hook_is_live(block))
+        die_not_live(page, block, function);
+    return page->block_bytes;
+}
+
 /* False for a foreign pointer. */
 static bool find_usable(const void *block, const char *function, size_t *usable)
 {
     struct record *page;
+    enum place place = locate(block, &page, function);
 
-    switch (locate(block, &page, function)) {
-    case PLACE_SMALL:
-        if (!hook_is_live(block))
-            die_not_live(page, block, function);
-        *usable = page->block_bytes;
-        return true;
-    case PLACE_MEDIUM:
-        *usable = medium_usable(page, block, function);
-        return true;
-    case PLACE_OUTSIDE:
-        break;
-    }
-    return large_usable(block, function, usable);
+    if (place == PLACE_OUTSIDE)
+        return large_usable(block, function, usable);
+    *usable = usable_at(place, page, block, function);
+    return true;
 }
 
 size_t blocks_usable(const void *block, const char *function)
@@ -347,12 +351,15 @@ void blocks_free_any(void *block, const char *function)
         blocks_free(block, function);
 }
 
-/* A block that is to replace one of `usable` bytes. If it is larger it is likely to grow again. */
+/* A block that is to replace one of `usable` bytes. If it is larger it is likely to grow again: then it has a quarter of room. A
+ * small one that did not grow in a small step has none, and one that is cheap to copy. */
 static void *malloc_instead(struct heap *heap, size_t bytes, size_t usable, const char *function)
 {
     bool is_zeroed = false;
     void *block = NULL;
 
+    if (bytes > usable && bytes - usable <= usable / SMALL_STEP && usable >= CHEAP_TO_COPY && bytes <= MOAT_SMALL_MAX)
+        bytes = min_size(bytes + bytes / 4, MOAT_SMALL_MAX);
     if (bytes > usable && bytes > MOAT_SMALL_MAX && bytes <= MOAT_MEDIUM_MAX)
         block = medium_malloc_growing(heap, bytes);
     return block ? block : blocks_malloc_in(heap, bytes, &is_zeroed, function);
@@ -413,9 +420,10 @@ void *blocks_realloc_in(struct heap *into, void *block, size_t bytes, const char
 {
     struct record *page;
 
-    if (locate(block, &page, function) == PLACE_OUTSIDE)
+    enum place place = locate(block, &page, function);
+    if (place == PLACE_OUTSIDE)
         return realloc_outside(into, block, bytes, function);
-    size_t usable = blocks_usable(block, function);
+    size_t usable = usable_at(place, page, block, function);
     if (resize_in_place(into, page, block, usable, bytes, function))
         return block;
     return move_block(into, block, usable, bytes, function);
