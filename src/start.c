@@ -20,10 +20,11 @@
 static uint32_t phase;
 enum { START_TO_COME, START_DONE, START_PASSIVE };
 
-/* In a child of fork this reads MARK_WIPED again. NULL where the kernel cannot wipe. */
-static uint32_t *fork_mark;
-enum { MARK_WIPED = 0, MARK_SETTLED = 1, MARK_SETTLING = 2 };
-enum { DESKS_AT = 2 * MOAT_CACHE_LINE / sizeof(uint32_t) }; /* behind the mark and the word of the locks */
+/* In a child of fork this reads MARK_WIPED again. Its third value is the thread pointer of the thread that settles the child
+ * (as in os/lock.c). NULL where the kernel cannot wipe. */
+static uint64_t *fork_mark;
+enum { MARK_WIPED = 0, MARK_SETTLED = 1 };
+enum { DESKS_AT = 2 * MOAT_CACHE_LINE / sizeof(uint64_t) }; /* behind the mark and the word of the locks */
 
 static void fill_class_table(void)
 {
@@ -42,7 +43,7 @@ static uint32_t start(void)
     options_read(options);
     if (passive_start())
         return START_PASSIVE;
-    uint32_t *page = os_map(MOAT_OS_PAGE);
+    uint64_t *page = os_map(MOAT_OS_PAGE);
     if (!page)
         return START_TO_COME;
     random_start();
@@ -123,18 +124,27 @@ void fork_enter_child(void)
     fork_settle_child();
 }
 
+/* The half of the mark that a futex watches. */
+static const uint32_t *futex_of_mark(void)
+{
+    return (const uint32_t *)(const void *)fork_mark;
+}
+
 void fork_settle_child(void)
 {
-    uint32_t seen = MARK_WIPED;
+    uint64_t seen = MARK_WIPED, self = os_thread_pointer();
 
     if (!fork_mark) {
         settle_child();
-    } else if (atomic_cas_acq_rel(fork_mark, &seen, MARK_SETTLING)) {
+    } else if (atomic_cas_acq_rel(fork_mark, &seen, self)) {
         settle_child();
         atomic_set_release(fork_mark, MARK_SETTLED);
-        os_wake(fork_mark, INT32_MAX);
+        os_wake(futex_of_mark(), INT32_MAX);
+    } else if (seen == self) {
+        lock_reentered(); /* a signal handler interrupted it */
     } else {
-        while (atomic_get_acquire(fork_mark) == MARK_SETTLING) /* by another thread of a young child */
-            os_wait_while(fork_mark, MARK_SETTLING);
+        for (; seen != MARK_SETTLED;
+             seen = atomic_get_acquire(fork_mark)) /* another thread of a young child is at it */
+            os_wait_while(futex_of_mark(), (uint32_t)seen);
     }
 }

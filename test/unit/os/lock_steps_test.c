@@ -1,10 +1,12 @@
 /* A signal handler at each instruction of taking and dropping a lock. The processor's trap flag makes a signal of every
  * instruction; in child N the handler of the Nth takes and drops the same lock itself. It gets it, or the process ends with
  * the line about a handler inside the heap, and which of the two is what lock_is_inside has said before. Nobody hangs.
+ * The same where a young child of fork settles its heap (start.c), with a handler that allocates.
  */
 #include "unit/unit.h"
 
 #include "os/lock.h"
+#include "start.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -21,6 +23,7 @@ static struct told {
 
 static struct {
     enum lock_rank rank;
+    bool settles;  /* instead of taking a lock */
     unsigned step; /* the one that the handler interrupts; 0: none */
     unsigned
         hold_till; /* another thread holds the lock for so many steps, at the longest until the stepped one waits */
@@ -30,6 +33,11 @@ static atomic_bool is_held, may_drop, is_dropped;
 
 static void take_within(void)
 {
+    if (now.settles) {
+        moat_free(moat_malloc(100));
+        told->has_returned = true;
+        return;
+    }
     may_drop = true; /* the other thread may hold it still */
     told->was_inside = lock_is_inside();
     lock_take(now.rank);
@@ -101,8 +109,12 @@ static void be_stepped(void *unused)
             sched_yield();
     }
     step_on();
-    lock_take(now.rank);
-    lock_drop(now.rank);
+    if (now.settles) {
+        fork_settle_child();
+    } else {
+        lock_take(now.rank);
+        lock_drop(now.rank);
+    }
     step_off();
     if (now.hold_till > 0)
         pthread_join(thread, NULL);
@@ -171,6 +183,30 @@ static void handler_at_every_instruction_gets_the_lock_or_dies(const struct way 
     EXPECT((gets + dies) * stride >= way->at_least);
 }
 
+static void handler_in_a_settling_child_allocates_or_dies(unsigned stride)
+{
+    unsigned gets = 0, dies = 0;
+
+    now.settles = true;
+    for (now.step = 1;; now.step += stride) {
+        *told = (struct told){0};
+        struct death death = death_of_young(be_stepped);
+        if (death_is_exit(&death, TOO_FEW))
+            break;
+        bool has_died = death_is_by(&death, SIGABRT) && strstr(death.text, "moat: signal handler inside the heap in ");
+        if (!EXPECT(told->has_returned ? death_is_exit(&death, DONE) && death.length == 0 : has_died)) {
+            expect_say("  settling, at instruction %u: status %#x, %s\n  %s", now.step, (unsigned)death.status,
+                       death_is_by(&death, SIGALRM) ? "it hangs" : "it does not", death.text);
+            return;
+        }
+        gets += told->has_returned;
+        dies += !told->has_returned;
+    }
+    expect_say("a child settles: at %u places the handler gets a block, at %u it ends with the line\n", gets, dies);
+    EXPECT(gets > 0 && dies > 0);
+    now.settles = false;
+}
+
 int main(void)
 {
     static const struct way ways[] = {
@@ -188,6 +224,7 @@ int main(void)
     if (!EXPECT(told != MAP_FAILED))
         return expect_done();
     moat_free(moat_malloc(1));
+    handler_in_a_settling_child_allocates_or_dies(pace(7, 61));
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         now.rank = LOCK_LARGE;
         handler_at_every_instruction_gets_the_lock_or_dies(&ways[i], ways[i].hold_till > 0 ? pace(1, 5) : 1);
