@@ -228,7 +228,7 @@ void page_disown(struct heap *heap, struct record *page)
 
 void page_give_up(struct record *page)
 {
-    if (!remote_close(page) || !hook_page_emptied(page_start(page), (size_t)page->capacity * page->block_bytes))
+    if (!remote_close(page) || !hook_page_emptied(page_start(page), (size_t)page->carved * page->block_bytes))
         moat_die(KIND_CORRUPTED_PAGE, "free", page_start(page), DETAIL_CLASS, page->block_bytes);
     page->free = NULL;
     stats_add(STAT_PAGES_RELEASED, 1);
