@@ -120,11 +120,14 @@ bool os_is_locked(void *page)
     return advise(page, 1 << 12, MADV_DONTNEED) == EINVAL;
 }
 
-/* The target is opened first: that takes the commit charge and fails cleanly, so that the move itself cannot; and the
- * source stays mapped throughout, so that no other thread's mapping can land in a hole. */
+/* The source stays mapped throughout, so that no other thread's mapping can land in a hole; and what could make the move
+ * fail is tried before, since mremap unmaps its target first and looks at its limits then. A limit of addresses below what
+ * is mapped already (RLIMIT_AS after the start) refuses to reserve the target anew. Opening it takes the commit charge. */
 int os_move(void *from, void *to, size_t bytes)
 {
-    int error = os_open(to, bytes);
+    int error = os_rest(to, bytes);
+    if (error == 0)
+        error = os_open(to, bytes);
     if (error)
         return error;
     long answer = os_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
