@@ -82,7 +82,7 @@ static void *borrow(struct heap *heap, unsigned class, size_t bytes, const char 
 
 static void *malloc_small(struct heap *heap, unsigned class, size_t bytes, const char *function)
 {
-    if (shelf_is_stocked(heap, class) || heap_refill(heap, class))
+    if (shelf_is_stocked(heap, class) || heap_refill(heap, class) || (spare_trim() && heap_refill(heap, class)))
         return pop(heap, class, function);
     return borrow(heap, class, bytes, function);
 }
@@ -96,6 +96,8 @@ void *blocks_malloc_in(struct heap *heap, size_t bytes, bool *is_zeroed, const c
         block = malloc_small(heap, moat_fixed.is.class_of[(bytes + MOAT_ALIGN - 1) / MOAT_ALIGN], bytes, function);
     } else if (bytes <= MOAT_MEDIUM_MAX) {
         block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
+        if (!block && spare_trim())
+            block = medium_malloc(heap, bytes, MOAT_ALIGN, is_zeroed);
         if (!block && (block = large_in(heap, bytes, MOAT_ALIGN, is_zeroed)))
             stats_add(STAT_BORROWED, 1);
     } else {

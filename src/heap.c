@@ -137,6 +137,12 @@ static bool claim_orphan(struct heap *heap, unsigned class)
     return heap->ticket == 0 && heap_claim_orphan(heap, class);
 }
 
+void heap_tick(void)
+{
+    slices_tick();
+    spare_tick();
+}
+
 /* The clock is read at every eighth slow path: at each it took 5 % of a burst. */
 static void tick(struct heap *heap)
 {
@@ -145,8 +151,7 @@ static void tick(struct heap *heap)
         return;
     }
     heap->until_tick = CALLS_TO_CLOCK - 1;
-    slices_tick();
-    spare_tick();
+    heap_tick();
 }
 
 bool heap_refill(struct heap *heap, unsigned class)

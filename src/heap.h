@@ -85,6 +85,8 @@ struct heap *heap_enter(void);
 void heap_leave(void);
 /* Fills the class's shelf (shelf.h) with at least one block. Answers false when there is no memory. */
 bool heap_refill(struct heap *heap, unsigned class);
+/* Looks at the clock: what lies idle goes back. */
+void heap_tick(void);
 /* Gives everything that the thread holds to others; its heap goes to the pool. */
 void heap_end(struct heap *heap);
 /* In the child of a fork, on the one thread that lives: what the others had is left alone from now on. */

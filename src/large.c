@@ -219,12 +219,10 @@ static struct large *move(struct large *old, size_t opened)
     return large;
 }
 
-void *large_resize(void *block, size_t bytes, const uint64_t *ticket)
+static void *resize(void *block, size_t bytes, const uint64_t *ticket)
 {
     void *answer = NULL;
 
-    if (bytes > PTRDIFF_MAX / 2)
-        return NULL;
     ranges_lock();
     struct large *large = live_block(block, "realloc");
     size_t opened = large ? round_up((size_t)((char *)block - large->start) + bytes, MOAT_OS_PAGE) : 0;
@@ -237,6 +235,14 @@ void *large_resize(void *block, size_t bytes, const uint64_t *ticket)
     }
     ranges_unlock();
     return answer;
+}
+
+void *large_resize(void *block, size_t bytes, const uint64_t *ticket)
+{
+    if (bytes > PTRDIFF_MAX / 2)
+        return NULL;
+    void *resized = resize(block, bytes, ticket);
+    return resized || !spare_trim() ? resized : resize(block, bytes, ticket);
 }
 
 void large_count(size_t *blocks, size_t *bytes)

@@ -137,6 +137,16 @@ static void append(struct bin *bin, struct large *large)
     bin->count++;
 }
 
+/* A range that nobody has known since it last rested need not rest, and makes nobody else's rest shorter. */
+static void prepend(struct bin *bin, struct large *large)
+{
+    large->next = bin->oldest;
+    bin->oldest = large;
+    if (!bin->newest)
+        bin->newest = large;
+    bin->count++;
+}
+
 /* The one behind the `skip` oldest. */
 static struct large *take_rested(struct bin *bin, unsigned skip)
 {
@@ -188,6 +198,8 @@ static struct large *take_range(size_t bytes, size_t alignment)
 
     if (!cage_has_large_area() || !bin)
         return NULL;
+    if (bin->oldest && bin->oldest->user == 0 && alignment <= MOAT_CHUNK)
+        return take_rested(bin, 0);
     if (bin->count > REST_RANGES + CHOICE && alignment <= MOAT_CHUNK)
         return take_rested(bin, hook_choose(CHOICE));
     if (table.next == 0)
@@ -231,6 +243,11 @@ static struct large *map_range(size_t bytes, size_t alignment)
     large->range = bytes;
     large->is_mapping = true;
     return large;
+}
+
+struct large *ranges_take_for_spare(size_t bytes)
+{
+    return take_range(bytes, MOAT_OS_PAGE);
 }
 
 struct large *ranges_take(size_t bytes, size_t alignment)
@@ -278,17 +295,22 @@ void ranges_rest(struct large *large)
     large->state = LARGE_RESTING;
     if (large->is_mapping) {
         rest_mapping(large);
-    } else {
-        size_t range = large->range;
-        append(&table.bin[bin_of_range(&range)], large);
+        return;
     }
+    size_t range = large->range;
+    struct bin *bin = &table.bin[bin_of_range(&range)];
+    if (large->user == 0)
+        prepend(bin, large);
+    else
+        append(bin, large);
 }
 
 /* A reserved range could not be opened: the frontier's last one goes back to it, so that refusals use no addresses up. */
 void ranges_give_up(struct large *large)
 {
     large->user = 0;
-    if (!large->is_mapping && (uintptr_t)large->start + large->range == table.next) {
+    ranges_close(large);
+    if (!large->is_mapping && !large->is_dirty && (uintptr_t)large->start + large->range == table.next) {
         table.next -= large->range;
         give_entry_back(large);
     } else {

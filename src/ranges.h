@@ -43,6 +43,8 @@ void ranges_unlock(void);
 bool ranges_make_room(void);
 /* A range of `bytes` or more, of which nothing is open; `alignment` is a power of two. NULL when addresses run out. */
 struct large *ranges_take(size_t bytes, size_t alignment);
+/* The same in the cage only, and of what has rested: NULL rather than a mapping or a rest cut short. */
+struct large *ranges_take_for_spare(size_t bytes);
 /* The size that a range of `bytes` is rounded to. */
 size_t ranges_rounded(size_t bytes);
 /* Gives a range's memory back; any access faults from now on. The lock need not be held. */

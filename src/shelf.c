@@ -6,7 +6,6 @@
 #include "os/os.h"
 #include "remote.h"
 #include "report.h"
-#include "slices.h"
 
 enum {
     CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
@@ -285,7 +284,7 @@ bool shelf_make_room(struct heap *heap, unsigned class)
     if (hook_stack_is_full(&heap->shelf, class))
         spill(heap, class);
     else
-        slices_tick(); /* new draws were made, which comes once in some hundred pairs even where nothing else does */
+        heap_tick(); /* new draws were made, which comes once in some hundred pairs even where nothing else does */
     return true;
 }
 

@@ -357,6 +357,7 @@ struct record *slices_take(unsigned class, uint32_t slices)
         frontier.held_slices += memory_of_class(class);
     if (page && !make_usable(page)) {
         list_push(&pool->clean, page);
+        hold_less(memory_of_class(class));
         page = NULL;
     } else if (page && chunk_of(page)->chunk_class != 0) {
         chunk_of(page)->chunk_in_use++;
@@ -447,9 +448,10 @@ void slices_tick(void)
         return;
 
     take_lock();
-    uint32_t most = (uint32_t)min_size((now - frontier.idle_time) * IDLE_PURGES_PER_MS, TICK_MOST);
+    uint64_t elapsed = now > frontier.idle_time ? now - frontier.idle_time : 0;
+    uint32_t most = (uint32_t)min_size(elapsed * IDLE_PURGES_PER_MS, TICK_MOST);
     uint32_t purged = purge_idle((uint32_t)now, most);
-    if (purged >= most) { /* the next slow path goes on */
+    if (purged > 0 && purged >= most) { /* the next slow path goes on */
         frontier.idle_time += purged / IDLE_PURGES_PER_MS;
         atomic_set(&frontier.next_tick, now);
     } else {

@@ -11,7 +11,8 @@ enum {
     SPARE_LARGEST = 32 << 20,
     SPARE_RANGES = 32,
     SPARE_MS = 500,
-    LEAST_PART = 4, /* a move brings at least this part of what is wanted */
+    LEAST_PART = 4, /* a move brings at least this part of what is wanted, */
+    MOST_TIMES = 4, /* from a range of at most so many times as much */
 };
 
 static struct {
@@ -34,7 +35,6 @@ static void push(struct large *large)
     large->idle_since_ms = (uint32_t)now;
     large->next = spare.newest;
     spare.newest = large;
-    spare.bytes += large->opened;
     if (atomic_get(&spare.next_tick) == 0)
         atomic_set(&spare.next_tick, now + SPARE_MS);
 }
@@ -43,7 +43,7 @@ static struct large *take_out(struct large **link)
 {
     struct large *large = *link;
     *link = large->next;
-    spare.bytes -= large->opened;
+    spare.bytes -= min_size(spare.bytes, large->opened);
     large->state = LARGE_RESTING;
     return large;
 }
@@ -56,27 +56,29 @@ static bool has_room(size_t bytes)
     return bytes <= SPARE_LARGEST && spare.bytes + bytes <= SPARE_BYTES && count < SPARE_RANGES;
 }
 
-/* A move unlocks memory that the program has locked. The last page is free, and empty afterwards. */
+/* Locked memory stays, since a move would carry the lock along. The last page is free, and empty afterwards; where a part is
+ * locked, or has other properties of its own, os_move refuses. What the program asked of its block at a fork must not become
+ * the next one's. */
 static bool move(char *from, char *to, size_t bytes)
 {
-    return !os_is_locked(from + bytes - MOAT_OS_PAGE) && os_move(from, to, bytes) == 0;
+    return !os_is_locked(from + bytes - MOAT_OS_PAGE) && os_inherit_at_fork(from, bytes) == 0 &&
+           os_move(from, to, bytes) == 0;
 }
 
 bool spare_keep(struct large *large)
 {
     if (large->is_mapping || large->is_dirty || !has_room(large->opened))
         return false;
-    struct large *target = ranges_make_room() ? ranges_take(large->range, MOAT_OS_PAGE) : NULL;
-    if (!target || target->is_mapping) {
-        if (target)
-            ranges_give_up(target);
+    struct large *target = ranges_make_room() ? ranges_take_for_spare(large->range) : NULL;
+    if (!target)
         return false;
-    }
     target->user = 0;
+    spare.bytes += large->opened; /* at once, since others may keep theirs meanwhile */
     ranges_unlock();
     bool moved = move(large->start, target->start, large->opened);
     ranges_lock();
     if (!moved) {
+        spare.bytes -= min_size(spare.bytes, large->opened);
         ranges_give_up(target);
         return false;
     }
@@ -109,25 +111,25 @@ static struct large **find_range(size_t range)
     return NULL;
 }
 
-/* The one with the most memory of what is wanted. */
+/* The smallest that has all that is wanted, else the largest; none that is much larger, or has little of it. */
 static struct large **find_memory(size_t opened)
 {
     struct large **best = NULL;
-    for (struct large **link = &spare.newest; *link; link = &(*link)->next)
-        if (!best || ((*best)->opened < opened && (*link)->opened > (*best)->opened))
+    for (struct large **link = &spare.newest; *link; link = &(*link)->next) {
+        size_t has = (*link)->opened, best_has = best ? (*best)->opened : 0;
+        bool is_better = best_has < opened ? has > best_has : has >= opened && has < best_has;
+        if (is_better && has / MOST_TIMES <= opened && has >= opened / LEAST_PART)
             best = link;
-    return best && (*best)->opened >= opened / LEAST_PART ? best : NULL;
+    }
+    return best;
 }
 
 /* Moves spare memory to a range of the right size. */
 static struct large *take_moved(struct large **link, size_t bytes, size_t opened)
 {
-    struct large *target = ranges_take(bytes, MOAT_OS_PAGE);
-    if (!target || target->is_mapping) {
-        if (target)
-            ranges_give_up(target);
+    struct large *target = ranges_take_for_spare(bytes);
+    if (!target)
         return NULL;
-    }
     struct large *source = take_out(link);
     size_t moved = min_size(source->opened, opened);
     bool is_done = move(source->start, target->start, moved);

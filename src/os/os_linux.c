@@ -115,9 +115,22 @@ int os_purge(void *start, size_t bytes)
     return error == EINVAL ? advise(start, bytes, ADVISE_DONTNEED_LOCKED) : error;
 }
 
+int os_inherit_at_fork(void *start, size_t bytes)
+{
+    int error = advise(start, bytes, MADV_DOFORK);
+    return error ? error : advise(start, bytes, MADV_KEEPONFORK);
+}
+
 bool os_is_locked(void *page)
 {
     return advise(page, 1 << 12, MADV_DONTNEED) == EINVAL;
+}
+
+/* EFAULT says that the range is not one mapping: a part is locked, say. From 6.17 on the kernel would move these one by one,
+ * and may stop half way. The page behind is always mapped, so that nothing grows. */
+static bool is_one_mapping(void *start, size_t bytes)
+{
+    return os_syscall(SYS_mremap, (long)start, (long)bytes, (long)bytes + 4096, 0, 0, 0) != -EFAULT;
 }
 
 /* The source stays mapped throughout, so that no other thread's mapping can land in a hole; and what could make the move
@@ -125,7 +138,7 @@ bool os_is_locked(void *page)
  * is mapped already (RLIMIT_AS after the start) refuses to reserve the target anew. Opening it takes the commit charge. */
 int os_move(void *from, void *to, size_t bytes)
 {
-    int error = os_rest(to, bytes);
+    int error = is_one_mapping(from, bytes) ? os_rest(to, bytes) : EFAULT;
     if (error == 0)
         error = os_open(to, bytes);
     if (error)
@@ -133,7 +146,8 @@ int os_move(void *from, void *to, size_t bytes)
     long answer = os_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
                              MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, (long)to, 0);
     if (answer != (long)to) {
-        protect(to, bytes, PROT_NONE);
+        if (os_rest(to, bytes) != 0)
+            protect(to, bytes, PROT_NONE);
         return answer < 0 && answer > -4096 ? (int)-answer : EINVAL;
     }
     /* The source is empty now; should the kernel refuse to make it inaccessible it still holds nothing. */

@@ -9,7 +9,11 @@
 #include "support/sizes.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -185,6 +189,94 @@ static void locked_memory_does_not_move(void)
     moat_free(next);
 }
 
+static size_t status_kib(const char *name)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtoul(line + strlen(name) + 1, NULL, 10);
+    if (file)
+        fclose(file);
+    return kib;
+}
+
+/* Half of a block is locked: neither the lock nor that half goes to the next block. */
+static void lock_ends_with_the_block(void)
+{
+    size_t before = status_kib("VmLck");
+    char *block = moat_malloc(8 * MIB);
+    memset(block, 0x66, 8 * MIB);
+    if (!EXPECT(lock(end_of_pages(block, 0), 4 * MIB)))
+        return;
+    EXPECT_EQ(status_kib("VmLck"), before + 4096);
+    moat_free(block);
+    EXPECT_EQ(status_kib("VmLck"), before);
+    char *next = moat_malloc(8 * MIB);
+    memset(next, 0x77, 8 * MIB);
+    EXPECT_EQ(status_kib("VmLck"), before);
+    moat_free(next);
+}
+
+static void tell_first_byte(void *block)
+{
+    _exit(*(unsigned char *)block);
+}
+
+/* What a program advised of its block at a fork does not meet the next block. */
+static void advice_ends_with_the_block(int advice)
+{
+    char *block = moat_malloc(6 * MIB);
+    char *inside = end_of_pages(block, 0);
+    memset(block, 0x66, 6 * MIB);
+    EXPECT_EQ(madvise(inside, (size_t)(block + 6 * MIB - inside) & ~(size_t)(MOAT_OS_PAGE - 1), advice), 0);
+    moat_free(block);
+    char *next = moat_malloc(6 * MIB);
+    memset(next, 0x77, 6 * MIB);
+    struct death death = death_of(tell_first_byte, next + 3 * MIB);
+    EXPECT(death_is_exit(&death, 0x77));
+    moat_free(next);
+}
+
+/* Spare memory could not grow: it is given up, and what is cleared next is clear. */
+static void be_refused_and_clear(void *unused)
+{
+    char *block = moat_malloc(2 * MIB + 200000);
+    (void)unused;
+    memset(block, 0x66, 2 * MIB + 200000);
+    moat_free(block);
+    struct rlimit limit = {(status_kib("VmData") + 512) << 10, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_DATA, &limit) != 0)
+        _exit(3);
+    bool was_refused = moat_malloc(3 * MIB + 500000) == NULL;
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_DATA, &limit);
+    char *cleared = moat_calloc(1, 2 * MIB + 200000);
+    _exit(!cleared || !pattern_is_zero(cleared, 2 * MIB + 200000) ? 4 : was_refused ? 5 : 6);
+}
+
+/* Where a limit refuses more memory, what lies spare goes back first. */
+static void grow_in_a_limit(void *unused)
+{
+    char *block = moat_malloc(4 * MIB), *others[2] = {moat_malloc(20 * MIB), moat_malloc(20 * MIB)};
+    (void)unused;
+    moat_free(others[0]);
+    moat_free(others[1]);
+    struct rlimit limit = {(status_kib("VmData") + 512) << 10, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_DATA, &limit) != 0)
+        _exit(3);
+    _exit(moat_realloc(block, 30 * MIB) ? 5 : 4);
+}
+
+static void spare_memory_meets_limits(void)
+{
+    struct death death = death_of(be_refused_and_clear, NULL);
+    EXPECT(death_is_exit(&death, 5));
+    death = death_of(grow_in_a_limit, NULL);
+    EXPECT(death_is_exit(&death, 5));
+}
+
 /* Growth inside the range: same address; what is behind the new end still faults. */
 static void block_grows_in_place(void)
 {
@@ -348,6 +440,11 @@ int main(void)
     memory_is_kept_for_the_next(5 * MIB, 12 * MIB);
     memory_is_kept_for_the_next(30 * MIB, 17 * MIB + 5);
     locked_memory_does_not_move();
+    lock_ends_with_the_block();
+    advice_ends_with_the_block(MADV_DONTFORK);
+    advice_ends_with_the_block(MADV_WIPEONFORK);
+    if (!pace_has_tsan()) /* whose own memory grows under the limit */
+        spare_memory_meets_limits();
     block_grows_in_place();
     block_moves_its_pages();
     block_shrinks_in_place();
