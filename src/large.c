@@ -177,12 +177,15 @@ bool large_usable(const void *block, const char *function, size_t *usable)
 static bool resize_in_place(struct large *large, size_t opened)
 {
     if (opened <= large->opened) {
-        if (opened < large->opened && os_rest(large->start + opened, large->opened - opened) == 0)
+        if (opened < large->opened && os_rest(large->start + opened, large->opened - opened) == 0) {
             large->opened = opened;
+            large->seam = large->seam < opened ? large->seam : 0;
+        }
         return true;
     }
     if (opened > large->range - MOAT_OS_PAGE || os_open(large->start + large->opened, opened - large->opened) != 0)
         return false;
+    large->seam = large->seam != 0 ? large->seam : large->opened;
     large->opened = opened;
     return true;
 }
@@ -200,9 +203,12 @@ static struct large *move(struct large *old, size_t opened)
         ranges_give_up(large);
         return NULL;
     }
-    if (os_move(old->start, large->start, old->opened) == 0)
+    /* Where it was grown before it is several mappings by our own doing, and they move together. */
+    bool may_move = old->seam != 0 || os_is_one_mapping(old->start, old->opened);
+    if (may_move && os_move(old->start, large->start, old->opened) == 0) {
+        large->seam = old->opened;
         old->opened = 0;
-    else if (os_open(large->start, opened) == 0)
+    } else if (os_open(large->start, opened) == 0)
         memcpy(large->start, old->start, old->opened);
     else
         opened = 0;

@@ -267,7 +267,7 @@ void ranges_close(struct large *large)
         if (os_protect_none(large->start, large->opened) != 0)
             stats_add(STAT_PURGES_REFUSED, 1);
     }
-    large->opened = 0;
+    large->opened = large->seam = 0;
 }
 
 /* A mapping's addresses rest too, but few of them: they go back to the system in the order of their frees. */

@@ -26,6 +26,7 @@ struct large {
     uintptr_t user; /* what malloc returned; 0 for a range that no block has had since it last rested */
     char *start;    /* first byte of the range */
     size_t opened;  /* usable bytes from start, whole OS pages */
+    size_t seam;    /* where memory that moved here ends and other begins: two mappings; 0 for none */
     size_t range;   /* bytes of addresses */
     size_t requested;
     uint64_t ticket;     /* of the first-class heap that the block belongs to, or 0 */

@@ -57,12 +57,12 @@ static bool has_room(size_t bytes)
 }
 
 /* Locked memory stays, since a move would carry the lock along. The last page is free, and empty afterwards; where a part is
- * locked, or has other properties of its own, os_move refuses. What the program asked of its block at a fork must not become
+ * locked, or has other properties of its own, it stays too. What the program asked of its block at a fork must not become
  * the next one's. */
 static bool move(char *from, char *to, size_t bytes)
 {
     return !os_is_locked(from + bytes - MOAT_OS_PAGE) && os_inherit_at_fork(from, bytes) == 0 &&
-           os_move(from, to, bytes) == 0;
+           os_is_one_mapping(from, bytes) && os_move(from, to, bytes) == 0;
 }
 
 bool spare_keep(struct large *large)
@@ -75,27 +75,43 @@ bool spare_keep(struct large *large)
     target->user = 0;
     spare.bytes += large->opened; /* at once, since others may keep theirs meanwhile */
     ranges_unlock();
-    bool moved = move(large->start, target->start, large->opened);
+    size_t first = large->seam != 0 ? large->seam : large->opened, second = large->opened - first;
+    bool moved = move(large->start, target->start, first);
+    bool moved_all = moved && (second == 0 || move(large->start + first, target->start + first, second));
     ranges_lock();
+    size_t kept = moved_all ? large->opened : first;
+    spare.bytes -= min_size(spare.bytes, moved ? large->opened - kept : large->opened);
     if (!moved) {
-        spare.bytes -= min_size(spare.bytes, large->opened);
         ranges_give_up(target);
         return false;
     }
-    target->opened = large->opened;
-    large->opened = 0;
+    target->opened = kept;
+    target->seam = moved_all && second != 0 ? first : 0;
+    large->opened -= moved_all ? large->opened : 0;
     ranges_rest(large);
     push(target);
     return true;
 }
 
-/* Makes `opened` bytes of a spare range usable, and no more. */
+static bool shrink(struct large *large, size_t opened)
+{
+    if (os_rest(large->start + opened, large->opened - opened) != 0)
+        return false;
+    large->opened = opened;
+    large->seam = large->seam < opened ? large->seam : 0;
+    return true;
+}
+
+/* Makes `opened` bytes of a spare range usable, and no more. What grows has one seam at most: only such memory moves again. */
 static bool fit(struct large *large, size_t opened)
 {
-    if (large->opened > opened && os_rest(large->start + opened, large->opened - opened) == 0)
-        large->opened = opened;
+    if (large->opened > opened)
+        shrink(large, opened);
     if (large->opened >= opened)
         return true;
+    if (large->seam != 0 && !shrink(large, large->seam))
+        return false;
+    large->seam = large->opened;
     if (os_open(large->start + large->opened, opened - large->opened) != 0)
         return false;
     large->opened = opened;
@@ -131,7 +147,7 @@ static struct large *take_moved(struct large **link, size_t bytes, size_t opened
     if (!target)
         return NULL;
     struct large *source = take_out(link);
-    size_t moved = min_size(source->opened, opened);
+    size_t moved = min_size(source->seam != 0 ? source->seam : source->opened, opened);
     bool is_done = move(source->start, target->start, moved);
     if (is_done)
         target->opened = moved;

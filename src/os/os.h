@@ -26,12 +26,14 @@ int os_protect_read(void *start, size_t bytes);
 int os_rest(void *start, size_t bytes);
 /* Gives the memory back; the range stays open and reads zero. Works in locked memory too. */
 int os_purge(void *start, size_t bytes);
+/* False: the range, behind which something is mapped, has not the same properties throughout (locks, advice, watchers). */
+bool os_is_one_mapping(void *start, size_t bytes);
 /* Has the range inherited by children of fork, and copied, whatever the program advised. */
 int os_inherit_at_fork(void *start, size_t bytes);
 /* True if the OS page, an open one, is locked in memory; else its contents are gone. */
 bool os_is_locked(void *page);
-/* Moves the pages of [from, from + bytes) to the reserved range at `to`; `from` is reserved afterwards, `to` is on an error.
- * Refused is what has not the same properties throughout (locks, advice, watchers): then nothing has moved. */
+/* Moves the pages of [from, from + bytes) to the reserved range at `to`; `from` is reserved afterwards, `to` is on an error,
+ * when nothing has moved unless `from` is several mappings. */
 int os_move(void *from, void *to, size_t bytes);
 /* Guards without mappings of their own. Install also gives the memory below back. */
 int os_guard_install(void *start, size_t bytes);

@@ -128,7 +128,7 @@ bool os_is_locked(void *page)
 
 /* EFAULT says that the range is not one mapping: a part is locked, say. From 6.17 on the kernel would move these one by one,
  * and may stop half way. The page behind is always mapped, so that nothing grows. */
-static bool is_one_mapping(void *start, size_t bytes)
+bool os_is_one_mapping(void *start, size_t bytes)
 {
     return os_syscall(SYS_mremap, (long)start, (long)bytes, (long)bytes + 4096, 0, 0, 0) != -EFAULT;
 }
@@ -138,7 +138,7 @@ static bool is_one_mapping(void *start, size_t bytes)
  * is mapped already (RLIMIT_AS after the start) refuses to reserve the target anew. Opening it takes the commit charge. */
 int os_move(void *from, void *to, size_t bytes)
 {
-    int error = is_one_mapping(from, bytes) ? os_rest(to, bytes) : EFAULT;
+    int error = os_rest(to, bytes);
     if (error == 0)
         error = os_open(to, bytes);
     if (error)
