@@ -11,8 +11,7 @@ enum {
     CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
     CARVE_MAX = 64,             /* and so many blocks at most */
     GRANULES = MOAT_SLICE >> MOAT_GRANULE_BITS,
-    CALLS_TO_CLOCK = 8, /* of so many refills and spills one looks at the clock */
-    LOOK_MS = 250,      /* between two looks for what lies idle in magazines */
+    LOOK_MS = 250, /* between two looks for what lies idle in magazines */
 };
 
 /* The page whose states are looked through for a class, 0 for none, and the next granule to look at. */
@@ -250,7 +249,7 @@ static void look_after(struct heap *heap)
         heap->until_look--;
         return;
     }
-    heap->until_look = CALLS_TO_CLOCK - 1;
+    heap->until_look = MOAT_CALLS_TO_CLOCK - 1;
     uint32_t now = (uint32_t)os_now_ms();
     if (now - heap->looked_at_ms < LOOK_MS)
         return;

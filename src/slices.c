@@ -451,13 +451,14 @@ void slices_tick(void)
     uint64_t elapsed = now > frontier.idle_time ? now - frontier.idle_time : 0;
     uint32_t most = (uint32_t)min_size(elapsed * IDLE_PURGES_PER_MS, TICK_MOST);
     uint32_t purged = purge_idle((uint32_t)now, most);
-    if (purged > 0 && purged >= most) { /* the next slow path goes on */
+    bool is_more = most > 0 && purged >= most;
+    if (is_more) { /* the next slow path goes on */
         frontier.idle_time += purged / IDLE_PURGES_PER_MS;
         atomic_set(&frontier.next_tick, now);
-    } else {
+    } else if (now > frontier.idle_time) {
         frontier.idle_time = now;
     }
-    atomic_set(&slices_wait, purged >= most);
+    atomic_set(&slices_wait, is_more);
     lock_drop(LOCK_SLICES);
 }
 

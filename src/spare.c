@@ -105,9 +105,9 @@ static bool shrink(struct large *large, size_t opened)
 /* Makes `opened` bytes of a spare range usable, and no more. What grows has one seam at most: only such memory moves again. */
 static bool fit(struct large *large, size_t opened)
 {
-    if (large->opened > opened)
-        shrink(large, opened);
-    if (large->opened >= opened)
+    if (large->opened > opened && !shrink(large, opened))
+        return false; /* nothing would fault behind the block */
+    if (large->opened == opened)
         return true;
     if (large->seam != 0 && !shrink(large, large->seam))
         return false;

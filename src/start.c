@@ -124,12 +124,6 @@ void fork_enter_child(void)
     fork_settle_child();
 }
 
-/* The half of the mark that a futex watches. */
-static const uint32_t *futex_of_mark(void)
-{
-    return (const uint32_t *)(const void *)fork_mark;
-}
-
 void fork_settle_child(void)
 {
     uint64_t seen = MARK_WIPED, self = os_thread_pointer();
@@ -139,12 +133,12 @@ void fork_settle_child(void)
     } else if (atomic_cas_acq_rel(fork_mark, &seen, self)) {
         settle_child();
         atomic_set_release(fork_mark, MARK_SETTLED);
-        os_wake(futex_of_mark(), INT32_MAX);
+        os_wake(os_low_half(fork_mark), INT32_MAX);
     } else if (seen == self) {
         lock_reentered(); /* a signal handler interrupted it */
     } else {
         for (; seen != MARK_SETTLED;
              seen = atomic_get_acquire(fork_mark)) /* another thread of a young child is at it */
-            os_wait_while(futex_of_mark(), (uint32_t)seen);
+            os_wait_while(os_low_half(fork_mark), (uint32_t)seen);
     }
 }

@@ -63,6 +63,22 @@ void play_allocate(unsigned thread, unsigned slot, struct call *call)
         play_free(thread, slot, CALL_FREE);
 }
 
+bool play_resized(const struct block *old, const struct call *call, unsigned slot, const char *function)
+{
+    if (request_bytes(call) == 0) {
+        if (call->result != NULL)
+            live_fail("%s to 0 bytes gave %p", function, call->result);
+        return false;
+    }
+    if (!request_succeeded(call)) {
+        live_restore(slot, old);
+        return false;
+    }
+    live_check_moved(old, call->result, request_bytes(call));
+    play_take_in(call, slot);
+    return true;
+}
+
 static void reallocate(unsigned thread, unsigned slot, struct call *call)
 {
     if (live_block(slot) == NULL) {
@@ -73,18 +89,7 @@ static void reallocate(unsigned thread, unsigned slot, struct call *call)
     struct block old = live_forget(slot);
     call->block = old.at;
     call_on(thread, call);
-    if (request_bytes(call) == 0) {
-        if (call->result != NULL)
-            live_fail("%s to 0 bytes gave %p", call_name(call->function), call->result);
-        return;
-    }
-    if (!request_succeeded(call)) {
-        live_restore(slot, &old);
-        return;
-    }
-    live_check_moved(&old, call->result, request_bytes(call));
-    play_take_in(call, slot);
-    if (request_bytes(call) > REQUEST_SURE_BYTES)
+    if (play_resized(&old, call, slot, call_name(call->function)) && request_bytes(call) > REQUEST_SURE_BYTES)
         play_free(thread, slot, CALL_FREE);
 }
 

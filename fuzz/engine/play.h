@@ -46,6 +46,9 @@ bool play_is_hostile(void);
 /* Carries out a call that makes a new block in a slot; an older block there is freed first, by the same thread. */
 void play_allocate(unsigned thread, unsigned slot, struct call *call);
 void play_free(unsigned thread, unsigned slot, enum function function);
+struct block;
+/* What realloc answered for `old`, which was forgotten: checked, and taken into the slot. False: the slot is empty now. */
+bool play_resized(const struct block *old, const struct call *call, unsigned slot, const char *function);
 /* Takes a call's answer into a slot of the reference. */
 void play_take_in(const struct call *call, unsigned slot);
 bool play_may_allocate(void);

@@ -214,17 +214,7 @@ static void do_realloc(struct heap_call *what, unsigned slot)
     struct block old = live_forget(slot);
     call->block = old.at;
     helper_run(what->made->thread, take, what);
-    if (request_bytes(call) == 0) {
-        if (call->result != NULL)
-            live_fail("moat_heap_realloc to 0 bytes gave %p", call->result);
-        return;
-    }
-    if (!request_succeeded(call)) {
-        live_restore(slot, &old);
-        return;
-    }
-    live_check_moved(&old, call->result, request_bytes(call));
-    play_take_in(call, slot);
+    play_resized(&old, call, slot, "moat_heap_realloc");
 }
 
 static void do_take(const struct made *heap, const struct record *record)

@@ -31,12 +31,6 @@ enum { MARK_WIPED = 0, MARK_SEEN = 1 };
 static uint64_t never_wiped = MARK_SEEN;
 static uint64_t *fork_mark = &never_wiped;
 
-/* The low half of a word, which a futex watches. */
-static const uint32_t *futex_of(const uint64_t *word)
-{
-    return (const uint32_t *)(const void *)word;
-}
-
 static void set_all_free(void)
 {
     for (int rank = 0; rank < LOCK_RANKS; rank++) {
@@ -53,13 +47,13 @@ static MOAT_COLD void enter_child(uint64_t self)
     if (atomic_cas_acq_rel(fork_mark, &seen, self)) {
         set_all_free();
         atomic_set_release(fork_mark, MARK_SEEN);
-        os_wake(futex_of(fork_mark), INT32_MAX);
+        os_wake(os_low_half(fork_mark), INT32_MAX);
         return;
     }
     if (seen == self) /* a signal handler that interrupted this */
         lock_reentered();
     for (; seen != MARK_SEEN; seen = atomic_get_acquire(fork_mark))
-        os_wait_while(futex_of(fork_mark), (uint32_t)seen);
+        os_wait_while(os_low_half(fork_mark), (uint32_t)seen);
 }
 
 static void acquire(uint64_t *word, uint64_t self)
@@ -82,7 +76,7 @@ static void acquire(uint64_t *word, uint64_t self)
         if (atomic_cas_acq_rel(word, &seen, self | WAITED))
             return;
         if ((seen & WAITED) || atomic_cas_acq_rel(word, &seen, seen | WAITED))
-            os_wait_while(futex_of(word), (uint32_t)(seen | WAITED));
+            os_wait_while(os_low_half(word), (uint32_t)(seen | WAITED));
     }
 }
 
@@ -101,7 +95,7 @@ void lock_drop(enum lock_rank rank)
 {
     uint64_t *word = &locks[rank].word;
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & WAITED)
-        os_wake(futex_of(word), 1);
+        os_wake(os_low_half(word), 1);
 }
 
 bool lock_is_inside(void)

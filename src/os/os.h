@@ -30,7 +30,7 @@ int os_purge(void *start, size_t bytes);
 bool os_is_one_mapping(void *start, size_t bytes);
 /* Has the range inherited by children of fork, and copied, whatever the program advised. */
 int os_inherit_at_fork(void *start, size_t bytes);
-/* True if the OS page, an open one, is locked in memory; else its contents are gone. */
+/* True if the OS page, an open one, is locked in memory, or the system does not tell; else its contents are gone. */
 bool os_is_locked(void *page);
 /* Moves the pages of [from, from + bytes) to the reserved range at `to`; `from` is reserved afterwards, `to` is on an error,
  * when nothing has moved unless `from` is several mappings. */
@@ -83,6 +83,11 @@ unsigned os_process_id(void);
 /* False if this process has no such thread any more, or never had. */
 bool os_has_thread(unsigned thread);
 void os_wait_while(const uint32_t *word, uint32_t value);
+/* What waits for a word of 64 bits watches this. */
+MOAT_INLINE const uint32_t *os_low_half(const uint64_t *word)
+{
+    return (const uint32_t *)(const void *)word;
+}
 /* False if nobody woke the caller in that time. */
 bool os_wait_a_second_while(const uint32_t *word, uint32_t value);
 void os_wake(const uint32_t *word, int threads);

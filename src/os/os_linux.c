@@ -123,7 +123,7 @@ int os_inherit_at_fork(void *start, size_t bytes)
 
 bool os_is_locked(void *page)
 {
-    return advise(page, 1 << 12, MADV_DONTNEED) == EINVAL;
+    return advise(page, 1 << 12, MADV_DONTNEED) != 0;
 }
 
 /* EFAULT says that the range is not one mapping: a part is locked, say. From 6.17 on the kernel would move these one by one,

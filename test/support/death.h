@@ -79,13 +79,14 @@ static inline void death_collect(pid_t child, int descriptor, struct death *deat
     }
 }
 
-static inline struct death death_of(void (*misuse)(void *), void *argument)
+/* `make` is fork, or what makes a child without its handlers. */
+static inline struct death death_of_child(pid_t (*make)(void), void (*misuse)(void *), void *argument)
 {
     struct death death;
     int ends[2];
     if (pipe(ends) != 0)
         abort();
-    pid_t child = fork();
+    pid_t child = make();
     if (child < 0)
         abort();
     if (child == 0) {
@@ -100,6 +101,11 @@ static inline struct death death_of(void (*misuse)(void *), void *argument)
     death_collect(child, ends[0], &death);
     close(ends[0]);
     return death;
+}
+
+static inline struct death death_of(void (*misuse)(void *), void *argument)
+{
+    return death_of_child(fork, misuse, argument);
 }
 
 static inline bool death_is_by(const struct death *death, int signal_number)

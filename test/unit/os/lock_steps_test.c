@@ -123,24 +123,10 @@ static void be_stepped(void *unused)
     _exit(told->steps < now.step ? TOO_FEW : DONE);
 }
 
-/* As death_of, but the child runs no handlers of fork: its first lock is the one that sets all free. */
+/* The child runs no handlers of fork: its first lock is the one that sets all free. */
 static struct death death_of_young(void (*work)(void *))
 {
-    struct death death;
-    int ends[2];
-    EXPECT_EQ(pipe(ends), 0);
-    pid_t child = _Fork();
-    if (child == 0) {
-        death_leave_no_core();
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        work(NULL);
-    }
-    close(ends[1]);
-    death_collect(child, ends[0], &death);
-    close(ends[0]);
-    return death;
+    return death_of_child(_Fork, work, NULL);
 }
 
 struct way {
