@@ -9,6 +9,7 @@
 #include "spare.h"
 #include "stats.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { HUGE_BYTES = 16 << 20 }; /* from here on huge pages gain more than they cost */
@@ -203,15 +204,17 @@ static struct large *move(struct large *old, size_t opened)
         ranges_give_up(large);
         return NULL;
     }
-    /* Where it was grown before it is several mappings by our own doing, and they move together. */
-    bool may_move = old->seam != 0 || os_is_one_mapping(old->start, old->opened);
-    if (may_move && os_move(old->start, large->start, old->opened) == 0) {
+    int error = os_move(old->start, large->start, old->opened);
+    if (error == 0) {
         large->seam = old->opened;
         old->opened = 0;
-    } else if (os_open(large->start, opened) == 0)
+    } else if (error == ENOTRECOVERABLE) {
+        moat_die(KIND_OUT_OF_MEMORY, "realloc", (void *)old->user, DETAIL_BYTES, old->requested);
+    } else if (os_open(large->start, opened) == 0) {
         memcpy(large->start, old->start, old->opened);
-    else
+    } else {
         opened = 0;
+    }
     if (opened == 0) {
         ranges_rest(large);
         return NULL;

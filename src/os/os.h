@@ -32,8 +32,9 @@ bool os_is_one_mapping(void *start, size_t bytes);
 int os_inherit_at_fork(void *start, size_t bytes);
 /* True if the OS page, an open one, is locked in memory, or the system does not tell; else its contents are gone. */
 bool os_is_locked(void *page);
-/* Moves the pages of [from, from + bytes) to the reserved range at `to`; `from` is reserved afterwards, `to` is on an error,
- * when nothing has moved unless `from` is several mappings. */
+/* Moves the pages of [from, from + bytes) to the reserved range at `to`; `from` is reserved afterwards. On an error
+ * `to` is, and nothing has moved; on ENOTRECOVERABLE a part has, and the system
+ * refuses both to move the others and to copy them. */
 int os_move(void *from, void *to, size_t bytes);
 /* Guards without mappings of their own. Install also gives the memory below back. */
 int os_guard_install(void *start, size_t bytes);

@@ -29,6 +29,8 @@ enum {
     ADVISE_GUARD_REMOVE = 103,
     REMAP_DONTUNMAP = 4,
     OPEN_STEP = 16 << 20,
+    OS_PAGE = 1 << 12,
+    MOVE_MAPPINGS = 32, /* more of one block are copied */
 };
 
 static const long open_protection = PROT_READ | PROT_WRITE;
@@ -123,37 +125,85 @@ int os_inherit_at_fork(void *start, size_t bytes)
 
 bool os_is_locked(void *page)
 {
-    return advise(page, 1 << 12, MADV_DONTNEED) != 0;
+    return advise(page, OS_PAGE, MADV_DONTNEED) != 0;
 }
 
-/* EFAULT says that the range is not one mapping: a part is locked, say. From 6.17 on the kernel would move these one by one,
- * and may stop half way. The page behind is always mapped, so that nothing grows. */
+/* EFAULT says that it is not: a part is locked, say. The page behind is always mapped, so that nothing grows. */
 bool os_is_one_mapping(void *start, size_t bytes)
 {
-    return os_syscall(SYS_mremap, (long)start, (long)bytes, (long)bytes + 4096, 0, 0, 0) != -EFAULT;
+    return os_syscall(SYS_mremap, (long)start, (long)bytes, (long)bytes + OS_PAGE, 0, 0, 0) != -EFAULT;
 }
 
-/* The source stays mapped throughout, so that no other thread's mapping can land in a hole; and what could make the move
- * fail is tried before, since mremap unmaps its target first and looks at its limits then. A limit of addresses below what
- * is mapped already (RLIMIT_AS after the start) refuses to reserve the target anew. Opening it takes the commit charge. */
+/* How much from `start` on is one mapping. */
+static size_t piece_of(char *start, size_t bytes)
+{
+    if (os_is_one_mapping(start, bytes))
+        return bytes;
+    size_t one = OS_PAGE, several = bytes;
+    while (several - one > OS_PAGE) {
+        size_t middle = (one + (several - one) / 2) & ~(size_t)(OS_PAGE - 1);
+        *(os_is_one_mapping(start, middle) ? &one : &several) = middle;
+    }
+    return one;
+}
+
+static int move_mapping(char *from, char *to, size_t bytes)
+{
+    long answer = os_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
+                             MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, (long)to, 0);
+    if (answer == (long)to)
+        return 0;
+    return answer < 0 && answer > -4096 ? (int)-answer : EINVAL;
+}
+
+static void rest_or_close(char *start, size_t bytes)
+{
+    if (os_rest(start, bytes) != 0)
+        protect(start, bytes, PROT_NONE);
+}
+
+/* Moves what lies between two of `ends` at a time. Where the system stops in the middle the rest is copied. */
+static int move_pieces(char *from, char *to, const size_t *ends, unsigned count)
+{
+    for (size_t i = 0, at = 0; i < count; at = ends[i++]) {
+        int error = move_mapping(from + at, to + at, ends[i] - at);
+        if (error == 0)
+            continue;
+        if (i == 0)
+            return error;
+        size_t left = ends[count - 1] - at; /* a refused move may have unmapped its target */
+        if (!map(to + at, left, open_protection, MAP_FIXED))
+            return ENOTRECOVERABLE;
+        memcpy(to + at, from + at, left);
+        break;
+    }
+    return 0;
+}
+
+/* One mapping after the other: older kernels refuse several, and from 6.17 on the kernel may stop half way. The source stays
+ * mapped throughout, so that no other thread's mapping can land in a hole; and what could make a move fail is tried before,
+ * since mremap unmaps its target first and looks at its limits then. A limit of addresses below what is mapped already
+ * (RLIMIT_AS after the start) refuses to reserve the target anew. Opening it takes the commit charge. */
 int os_move(void *from, void *to, size_t bytes)
 {
+    size_t ends[MOVE_MAPPINGS];
+    unsigned count = 0;
+
+    for (size_t at = 0; at < bytes; at = ends[count++]) {
+        if (count == MOVE_MAPPINGS)
+            return E2BIG;
+        ends[count] = at + piece_of((char *)from + at, bytes - at);
+    }
     int error = os_rest(to, bytes);
     if (error == 0)
         error = os_open(to, bytes);
-    if (error)
-        return error;
-    long answer = os_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
-                             MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, (long)to, 0);
-    if (answer != (long)to) {
-        if (os_rest(to, bytes) != 0)
-            protect(to, bytes, PROT_NONE);
-        return answer < 0 && answer > -4096 ? (int)-answer : EINVAL;
-    }
-    /* The source is empty now; should the kernel refuse to make it inaccessible it still holds nothing. */
-    if (os_rest(from, bytes) != 0)
-        protect(from, bytes, PROT_NONE);
-    return 0;
+    if (error == 0)
+        error = move_pieces(from, to, ends, count);
+    if (error == 0)
+        rest_or_close(from, bytes); /* should the kernel refuse to reserve it again it still is of no use to anybody */
+    else if (error != ENOTRECOVERABLE)
+        rest_or_close(to, bytes);
+    return error;
 }
 
 int os_guard_install(void *start, size_t bytes)
@@ -168,14 +218,14 @@ int os_guard_remove(void *start, size_t bytes)
 
 bool os_guard_probe(void *page)
 {
-    if (os_guard_install(page, 1 << 12) != 0)
+    if (os_guard_install(page, OS_PAGE) != 0)
         return false;
     /* The kernel itself tries to write there: EFAULT, and no signal. */
     long answer = os_syscall(SYS_getrandom, (long)page, 1, GRND_NONBLOCK, 0, 0, 0);
-    if (os_guard_remove(page, 1 << 12) == 0)
+    if (os_guard_remove(page, OS_PAGE) == 0)
         return answer == -EFAULT;
     /* A filter that lets one advice pass and not the other: the page is made anew. */
-    return os_rest(page, 1 << 12) == 0 && os_open(page, 1 << 12) == 0 && false;
+    return os_rest(page, OS_PAGE) == 0 && os_open(page, OS_PAGE) == 0 && false;
 }
 
 void os_hide_from_dumps(void *start, size_t bytes)
@@ -226,7 +276,7 @@ size_t os_address_limit(void)
 /* The kernel takes this advice for shared files only, and says so; qemu-user answers 0 to any. */
 bool os_is_emulated(void *page)
 {
-    return advise(page, 1 << 12, MADV_REMOVE) == 0;
+    return advise(page, OS_PAGE, MADV_REMOVE) == 0;
 }
 
 bool os_is_privileged(void)

@@ -219,6 +219,22 @@ static void lock_ends_with_the_block(void)
     moat_free(next);
 }
 
+/* A block that the program has cut into several mappings, or into more than are moved: realloc loses nothing. */
+static void block_of_many_mappings_is_kept(unsigned cuts)
+{
+    char *block = moat_malloc(5 * MIB), *page = end_of_pages(block, MIB);
+    pattern_fill(block, 5 * MIB, 4);
+    for (unsigned i = 0; i < cuts; i++)
+        EXPECT_EQ(madvise(page + (size_t)2 * i * MOAT_OS_PAGE, MOAT_OS_PAGE, MADV_DONTDUMP), 0);
+    for (size_t bytes = 20; bytes <= 320; bytes *= 4) {
+        block = moat_realloc(block, bytes * MIB);
+        EXPECT(block && pattern_prefix_holds(block, 5 * MIB, 5 * MIB, 4));
+        EXPECT(unit_faults(block + moat_malloc_usable_size(block), true));
+        block[bytes * MIB - 1] = 1;
+    }
+    moat_free(block);
+}
+
 static void tell_first_byte(void *block)
 {
     _exit(*(unsigned char *)block);
@@ -441,6 +457,9 @@ int main(void)
     memory_is_kept_for_the_next(30 * MIB, 17 * MIB + 5);
     locked_memory_does_not_move();
     lock_ends_with_the_block();
+    block_of_many_mappings_is_kept(1);
+    block_of_many_mappings_is_kept(12);
+    block_of_many_mappings_is_kept(100);
     advice_ends_with_the_block(MADV_DONTFORK);
     advice_ends_with_the_block(MADV_WIPEONFORK);
     if (!pace_has_tsan()) /* whose own memory grows under the limit */
