@@ -137,6 +137,8 @@ void *blocks_aligned_in(struct heap *heap, size_t alignment, size_t bytes, const
     bool is_zeroed = false;
     bytes = max_size(bytes, 1);
     void *block = aligned_of(heap, alignment, bytes, function);
+    if (!block && spare_trim())
+        block = aligned_of(heap, alignment, bytes, function);
     if (!block && bytes <= MOAT_MEDIUM_MAX &&
         (block = large_in(heap, bytes, max_size(alignment, MOAT_ALIGN), &is_zeroed)))
         stats_add(STAT_BORROWED, 1);

@@ -285,11 +285,27 @@ static void grow_in_a_limit(void *unused)
     _exit(moat_realloc(block, 30 * MIB) ? 5 : 4);
 }
 
+/* ... before another block's place is borrowed, too. */
+static void align_in_a_limit(void *unused)
+{
+    char *others[2] = {moat_malloc(20 * MIB), moat_malloc(20 * MIB)};
+    (void)unused;
+    moat_free(others[0]);
+    moat_free(others[1]);
+    struct rlimit limit = {(status_kib("VmData") + 128) << 10, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_DATA, &limit) != 0)
+        _exit(3);
+    char *block = moat_aligned_alloc(4096, 900 * 1024);
+    _exit(!block ? 4 : large_area_has(block) ? 6 : 5);
+}
+
 static void spare_memory_meets_limits(void)
 {
     struct death death = death_of(be_refused_and_clear, NULL);
     EXPECT(death_is_exit(&death, 5));
     death = death_of(grow_in_a_limit, NULL);
+    EXPECT(death_is_exit(&death, 5));
+    death = death_of(align_in_a_limit, NULL);
     EXPECT(death_is_exit(&death, 5));
 }
 
