@@ -13,6 +13,8 @@
 #include "slices.h"
 #include "stats.h"
 
+enum { PASS_MOST = 4 }; /* queued pages that one look for an empty one passes */
+
 static _Noreturn MOAT_COLD void die_of_list(const struct record *page, const void *block)
 {
     moat_die(KIND_CORRUPTED_FREE_LIST, "free", block, DETAIL_CLASS, page->block_bytes);
@@ -131,15 +133,29 @@ static bool has_many_empty(const struct class_queue *queue)
     return queue->empty_count > MOAT_KEEP_EMPTY && queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR;
 }
 
-/* All blocks are back: the page stays queued while the class has few such, else it goes. One that was kept before may go
- * too: as a class shrinks, so does what it keeps. */
+/* One that was kept before goes too: as a class shrinks, so does what it keeps. A page in front of which a block is missing
+ * steps behind the others first: such pages, of which a magazine held a block, once kept 2,000 behind them that were empty. */
+static void release_oldest_empty(struct heap *heap, struct class_queue *queue)
+{
+    struct record *page = record_of_slice(queue->head);
+    for (unsigned i = 0; i < PASS_MOST && page->phase == PAGE_QUEUED; i++) {
+        queue_remove(queue, page);
+        queue_append(queue, page);
+        page->phase = PAGE_QUEUED;
+        page = record_of_slice(queue->head);
+    }
+    if (page->phase == PAGE_EMPTY)
+        page_release(heap, page);
+}
+
+/* All blocks are back: the page stays queued while the class has few such, else it goes. */
 static void release_if_many(struct heap *heap, struct record *page)
 {
     struct class_queue *queue = &heap->queue[page->class];
     if (has_many_empty(queue))
         page_release(heap, page);
-    if (has_many_empty(queue) && record_of_slice(queue->head)->phase == PAGE_EMPTY)
-        page_release(heap, record_of_slice(queue->head));
+    if (has_many_empty(queue))
+        release_oldest_empty(heap, queue);
 }
 
 static void page_emptied(struct heap *heap, struct record *page)

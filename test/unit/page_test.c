@@ -260,6 +260,26 @@ static void few_empty_pages_are_kept(unsigned class, size_t pages, bool from_the
     forget(&full);
 }
 
+/* Pages that wait with one block missing hold up none of those that empty behind them. */
+static void empty_pages_go_past_queued_ones(unsigned class)
+{
+    enum { PAGES = 40, WAITING = 6 };
+    struct full_pages full;
+    fill_pages(&full, class, PAGES);
+    const struct class_queue *queue = unit_queue_of(class);
+
+    for (size_t i = 0; i < WAITING; i++)
+        free_blocks(&full, i, 0, full.page[i]->capacity - 1u);
+    for (size_t i = WAITING; i < PAGES; i++)
+        free_page(&full, i);
+    EXPECT_EQ(queue->empty_count, MOAT_KEEP_EMPTY);
+    EXPECT_EQ(queue->page_count, WAITING + MOAT_KEEP_EMPTY);
+    for (size_t i = 0; i < WAITING; i++)
+        EXPECT_EQ(full.page[i]->phase, PAGE_QUEUED);
+    EXPECT(moat_heap_is_valid());
+    forget(&full);
+}
+
 static void released_page_is_nobodys_and_opens_again(unsigned class)
 {
     struct full_pages full;
@@ -454,6 +474,7 @@ int main(void)
     few_empty_pages_are_kept(class_of_bytes(2600), 24, true);
     few_empty_pages_are_kept(class_of_bytes(2900), PAGES_MAX, false);
     few_empty_pages_are_kept(class_of_bytes(3300), PAGES_MAX, true);
+    empty_pages_go_past_queued_ones(class_of_bytes(1400));
     released_page_is_nobodys_and_opens_again(class_of_bytes(5000));
     page_on_a_woken_stack_is_not_released(class_of_bytes(6000));
     trim_gives_all_empty_pages_back(class_of_bytes(7100));
