@@ -133,8 +133,8 @@ static bool has_many_empty(const struct class_queue *queue)
     return queue->empty_count > MOAT_KEEP_EMPTY && queue->empty_count > queue->page_count / MOAT_KEEP_EMPTY_DIVISOR;
 }
 
-/* One that was kept before goes too: as a class shrinks, so does what it keeps. A page in front of which a block is missing
- * steps behind the others first: such pages, of which a magazine held a block, once kept 2,000 behind them that were empty. */
+/* One that was kept before goes too: as a class shrinks, so does what it keeps. Pages in front that lack a block step behind
+ * the others first. Otherwise those of which a magazine holds a block would hold up all empty ones behind them. */
 static void release_oldest_empty(struct heap *heap, struct class_queue *queue)
 {
     struct record *page = record_of_slice(queue->head);
