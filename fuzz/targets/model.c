@@ -291,10 +291,12 @@ static void use_inheritance(const struct record *record)
             continue;
         struct block block = live_forget(slot);
         if (i % 3 == 0) {
-            void *moved = moat_realloc(block.at, block.size + record->arg16);
+            size_t bytes = block.size + record->arg16;
+            bytes += bytes == 0; /* which would be a free */
+            void *moved = moat_realloc(block.at, bytes);
             if (moved == NULL)
                 _exit(2);
-            live_check_moved(&block, moved, block.size + record->arg16);
+            live_check_moved(&block, moved, bytes);
             moat_free(moved);
         } else if (i % 3 == 1) {
             moat_free(block.at);
