@@ -163,6 +163,8 @@ static void end_scan(struct heap *heap, uint32_t *scan)
         return;
     struct record *page = record_of_slice(scan[SCAN_SLICE]);
     unsigned home = page_back(page);
+    if (home > page->carved) /* miscounted in a signal handler: it would be looked through again and again */
+        die_of("malloc", page_start(page));
     scan[SCAN_SLICE] = 0;
     page->phase = PAGE_AWAY;
     page->needed = page->threshold;
