@@ -214,16 +214,13 @@ unsigned sec_stack_spill(const struct sec_shelf *shelf, unsigned class, void **o
 void **sec_depot_place(const struct sec_shelf *shelf, unsigned class, size_t bytes)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    size_t holds = bytes <= SEC_DEPOT_SMALL ? SEC_DEPOT_HOLDS_SMALL : SEC_DEPOT_HOLDS;
     if (!magazine->depot || magazine->depot_arrays == SEC_DEPOT_ARRAYS ||
-        shelf->magazines->depots_arrays >= SEC_DEPOTS_ARRAYS ||
-        (magazine->depot_arrays + 1u) * SEC_DEPOT_ARRAY * bytes > holds)
+        (magazine->depot_arrays + 1u) * SEC_DEPOT_ARRAY * bytes > SEC_DEPOT_HOLDS)
         return NULL;
-    shelf->magazines->depots_arrays++;
     return magazine->depot + SEC_DEPOT_ARRAY * magazine->depot_arrays++;
 }
 
-/* The oldest lie lowest: those below the low-water mark were not touched. The newest takes the place of what goes. */
+/* The oldest lie lowest: those below the low-water mark were not touched. */
 unsigned sec_depot_cool(const struct sec_shelf *shelf, unsigned class, void **out)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
@@ -231,11 +228,12 @@ unsigned sec_depot_cool(const struct sec_shelf *shelf, unsigned class, void **ou
         magazine->depot_low = magazine->depot_arrays;
         return 0;
     }
-    void **gap = magazine->depot + SEC_DEPOT_ARRAY * --magazine->depot_low;
-    void **newest = magazine->depot + SEC_DEPOT_ARRAY * --magazine->depot_arrays;
-    shelf->magazines->depots_arrays--;
-    memcpy(out, gap, SEC_DEPOT_ARRAY * sizeof *out);
-    memmove(gap, newest, SEC_DEPOT_ARRAY * sizeof *gap);
+    magazine->depot_low--;
+    magazine->depot_arrays--;
+    for (unsigned i = 0; i < SEC_DEPOT_ARRAY; i++)
+        out[i] = magazine->depot[i];
+    for (unsigned i = 0; i < magazine->depot_arrays * SEC_DEPOT_ARRAY; i++)
+        magazine->depot[i] = magazine->depot[i + SEC_DEPOT_ARRAY];
     return SEC_DEPOT_ARRAY;
 }
 

@@ -45,14 +45,11 @@ enum {
     SEC_MAGAZINE_WORDS = (4 + SEC_PLACES + SEC_BELOW + SEC_PLACES + 1) * MOAT_SMALL_CLASSES,
     SEC_DEPOT_ARRAY = 16, /* blocks to an array: half a stack */
     SEC_DRAW_BITS = 5,
-    SEC_DRAWS = 12,         /* to a word, below its mark */
-    SEC_WINDOW = 16,        /* fresh blocks whose order is drawn at once; each touches a cache line, */
-    SEC_WINDOW_FIRST = 4,   /* and perhaps an OS page: at a class's first use, and from MOAT_BIG_CLASS up */
-    SEC_DEPOT_ARRAYS = 128, /* at most in a depot, and so many bytes of blocks: */
-    SEC_DEPOT_HOLDS = 32 << 10,
-    SEC_DEPOT_HOLDS_SMALL = 128 << 10, /* up to this size, so that a burst of 2,000 does not go home and back */
-    SEC_DEPOT_SMALL = 128,
-    SEC_DEPOTS_ARRAYS = 256, /* in all depots of a heap: each block may keep a whole page from going back */
+    SEC_DRAWS = 12,             /* to a word, below its mark */
+    SEC_WINDOW = 16,            /* fresh blocks whose order is drawn at once; each touches a cache line, */
+    SEC_WINDOW_FIRST = 4,       /* and perhaps an OS page: at a class's first use, and from MOAT_BIG_CLASS up */
+    SEC_DEPOT_ARRAYS = 32,      /* at most in a depot, */
+    SEC_DEPOT_HOLDS = 32 << 10, /* and so many bytes of blocks: each may keep a whole page from going back */
     SEC_DEPOT_BYTES = SEC_DEPOT_ARRAYS * SEC_DEPOT_ARRAY * 8,
     SEC_SPILL_MOST = SEC_PLACES / 2,
     SEC_REST_BLOCKS = 4,        /* so many medium blocks of a size rest before one is used again, */
@@ -103,7 +100,6 @@ struct sec_magazine {
 struct sec_magazines {
     uint16_t offset[MOAT_SMALL_CLASSES]; /* where a magazine lies, in words of this; 0 for none yet */
     uint32_t used;                       /* words of `memory` */
-    uint32_t depots_arrays;              /* in all depots */
     uint64_t memory[SEC_MAGAZINE_WORDS];
 };
 
@@ -207,7 +203,6 @@ MOAT_INLINE bool sec_take_from_depot(const struct sec_shelf *shelf, unsigned cla
     if (magazine->depot_arrays == 0)
         return false;
     void **array = magazine->depot + SEC_DEPOT_ARRAY * --magazine->depot_arrays;
-    shelf->magazines->depots_arrays--;
     if (magazine->depot_low > magazine->depot_arrays)
         magazine->depot_low = magazine->depot_arrays;
     void **stack = magazine->reserve + magazine->places + SEC_BELOW;

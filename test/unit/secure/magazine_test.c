@@ -11,12 +11,12 @@
 
 enum { HALF_MOST = SEC_SPILL_MOST, ARRAY = SEC_DEPOT_ARRAY };
 
-static void *depot_memory[MOAT_SMALL_CLASSES][SEC_DEPOT_BYTES / sizeof(void *)];
+static void *depot_memory[SEC_DEPOT_BYTES / sizeof(void *)];
 
 static void give_depot(unsigned class)
 {
     if (sec_depot_lacks_memory(&own_shelf, class))
-        sec_depot_give_memory(&own_shelf, class, depot_memory[class]);
+        sec_depot_give_memory(&own_shelf, class, depot_memory);
 }
 
 /* Blocks number `first` and up, in the stack in this order. */
@@ -59,11 +59,6 @@ static void older_half_is_spilled(unsigned class)
     EXPECT(sec_take(&own_shelf, class) == NULL && sec_kept(&own_shelf, class) == 0);
 }
 
-static size_t depot_bound(size_t bytes)
-{
-    return bytes <= SEC_DEPOT_SMALL ? SEC_DEPOT_HOLDS_SMALL : SEC_DEPOT_HOLDS;
-}
-
 static unsigned fill_depot(unsigned class, size_t bytes)
 {
     unsigned arrays = 0;
@@ -85,7 +80,7 @@ static void depot_gives_back_whole_arrays(void)
     EXPECT(sec_depot_place(&own_shelf, BIG, BYTES) == NULL);
     give_depot(SMALL);
     unsigned arrays = fill_depot(SMALL, BYTES);
-    EXPECT(arrays > 0 && arrays <= SEC_DEPOT_ARRAYS && (size_t)arrays * ARRAY * BYTES <= depot_bound(BYTES));
+    EXPECT(arrays > 0 && arrays <= SEC_DEPOT_ARRAYS && (size_t)arrays * ARRAY * BYTES <= SEC_DEPOT_HOLDS);
     EXPECT_EQ(sec_kept(&own_shelf, SMALL), arrays * ARRAY);
     while (arrays-- > 0) {
         EXPECT(sec_take_from_depot(&own_shelf, SMALL));
@@ -99,43 +94,11 @@ static void depot_gives_back_whole_arrays(void)
     for (size_t bytes = MOAT_MIN_BLOCK; bytes <= MOAT_SMALL_MAX; bytes *= 2) {
         begin();
         give_depot(SMALL);
-        EXPECT(fill_depot(SMALL, bytes) * ARRAY * bytes <= depot_bound(bytes));
+        EXPECT(fill_depot(SMALL, bytes) * ARRAY * bytes <= SEC_DEPOT_HOLDS);
     }
 }
 
-/* All depots of a heap together hold so many arrays and no more; what is taken or cools makes room again. */
-static void depots_share_a_bound(void)
-{
-    const unsigned classes[] = {SMALL, SMALL + 1, SMALL + 2, SMALL + 3};
-    const size_t count = sizeof classes / sizeof classes[0];
-    void *out[ARRAY];
-    unsigned arrays = 0;
-
-    begin();
-    for (size_t i = 0; i < count; i++) {
-        sec_magazine_open(&own_shelf, classes[i]);
-        give_depot(classes[i]);
-        arrays += fill_depot(classes[i], MOAT_MIN_BLOCK);
-    }
-    EXPECT_EQ(arrays, SEC_DEPOTS_ARRAYS);
-    const unsigned last = classes[count - 1];
-    EXPECT_EQ(sec_kept(&own_shelf, last), 0);
-    EXPECT(sec_take_from_depot(&own_shelf, SMALL));
-    EXPECT_EQ(fill_depot(last, MOAT_MIN_BLOCK), 1);
-    EXPECT_EQ(sec_depot_cool(&own_shelf, classes[1], out),
-              0); /* what came since the last look stays until the next one */
-    EXPECT_EQ(sec_depot_cool(&own_shelf, classes[1], out), ARRAY);
-    EXPECT_EQ(sec_depot_cool(&own_shelf, classes[1], out), ARRAY);
-    EXPECT_EQ(fill_depot(last, MOAT_MIN_BLOCK), 2);
-    unsigned drained = 0;
-    for (size_t i = 0; i < count; i++)
-        while (sec_drain(&own_shelf, classes[i]))
-            drained++;
-    EXPECT_EQ(drained, SEC_DEPOTS_ARRAYS * ARRAY + ARRAY); /* one array more stood in the stack of SMALL */
-    EXPECT_EQ(own_magazines.depots_arrays, 0);
-}
-
-/* What lay below the lowest mark since the last look, and nothing else. */
+/* What lay below the lowest mark since the last look, the oldest first, and nothing else. */
 static void only_untouched_arrays_go(void)
 {
     void *out[ARRAY];
@@ -153,7 +116,7 @@ static void only_untouched_arrays_go(void)
     for (unsigned i = 0; i < 3; i++) {
         EXPECT_EQ(sec_depot_cool(&own_shelf, SMALL, out), ARRAY);
         for (unsigned k = 0; k < ARRAY; k++)
-            EXPECT(out[k] == block_of((size_t)(2 - i) * ARRAY + k));
+            EXPECT(out[k] == block_of((size_t)i * ARRAY + k));
     }
     EXPECT_EQ(sec_depot_cool(&own_shelf, SMALL, out), 0);
     EXPECT_EQ(sec_kept(&own_shelf, SMALL), ARRAY);
@@ -458,7 +421,6 @@ int main(void)
     older_half_is_spilled(SMALL);
     older_half_is_spilled(BIG);
     depot_gives_back_whole_arrays();
-    depots_share_a_bound();
     only_untouched_arrays_go();
     used_class_is_not_idle(SMALL);
     used_class_is_not_idle(BIG);
