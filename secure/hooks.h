@@ -173,15 +173,41 @@ MOAT_INLINE void hook_exchange(const struct sec_shelf *shelf, unsigned class, vo
     sec_exchange(shelf, class, blocks, count);
 }
 
-MOAT_INLINE unsigned hook_fresh_window(const struct sec_shelf *shelf, unsigned class)
+MOAT_INLINE void hook_fill_begin(const struct sec_shelf *shelf, unsigned class, struct sec_fill *fill)
 {
-    return sec_fresh_window(shelf, class);
+    sec_fill_begin(shelf, class, fill);
 }
 
-MOAT_INLINE void hook_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes,
-                                    unsigned count)
+MOAT_INLINE bool hook_fill_lacks_run(struct sec_fill *fill)
 {
-    sec_push_shuffled(shelf, class, first, bytes, count);
+    return sec_fill_lacks_run(fill);
+}
+
+MOAT_INLINE void hook_fill_give(struct sec_fill *fill, char *first, unsigned count)
+{
+    sec_fill_give(fill, first, count);
+}
+
+MOAT_INLINE void hook_fill_draw(struct sec_fill *fill, size_t bytes)
+{
+    sec_fill_draw(fill, bytes);
+}
+
+MOAT_INLINE bool hook_fill_wants(const struct sec_fill *fill)
+{
+    return sec_fill_wants(fill);
+}
+
+MOAT_INLINE bool hook_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill)
+{
+    for (unsigned i = 0; i < sec_fill_count(fill); i++)
+        hook_carved(sec_fill_block(fill, i));
+    return sec_fill_end(shelf, class, fill);
+}
+
+MOAT_INLINE unsigned hook_drain_run(const struct sec_shelf *shelf, unsigned class, char **first)
+{
+    return sec_drain_run(shelf, class, first);
 }
 
 MOAT_INLINE unsigned hook_stack_spill(const struct sec_shelf *shelf, unsigned class, void **out)
@@ -224,6 +250,11 @@ MOAT_INLINE unsigned hook_kept(const struct sec_shelf *shelf, unsigned class)
     return sec_kept(shelf, class);
 }
 
+MOAT_INLINE unsigned hook_set_aside(const struct sec_shelf *shelf, unsigned class)
+{
+    return sec_set_aside(shelf, class);
+}
+
 MOAT_INLINE uint32_t *hook_scan_of(const struct sec_shelf *shelf, unsigned class)
 {
     return sec_scan_of(shelf, class);
@@ -250,6 +281,12 @@ MOAT_INLINE bool hook_shelved(const void *block)
 MOAT_INLINE bool hook_sent_home(const void *block)
 {
     return sec_state_send_home(moat_fixed.is.states, block);
+}
+
+/* Of a run that no fill used up. */
+MOAT_INLINE bool hook_set_free(const void *block)
+{
+    return sec_state_set_free(moat_fixed.is.states, block);
 }
 
 MOAT_INLINE unsigned hook_find_free(const void *start, uint32_t *granule, uint32_t end, uint32_t *found,

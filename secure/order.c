@@ -73,6 +73,7 @@ void sec_magazine_open(const struct sec_shelf *shelf, unsigned class)
         uint8_t places = class < MOAT_BIG_CLASS ? SEC_PLACES : SEC_PLACES_BIG;
         uint64_t *memory = &magazines->memory[magazines->used];
         magazines->used += (uint32_t)(sizeof(struct sec_magazine) / sizeof *memory) + 2u * places + SEC_BELOW + 1;
+        magazines->used += class < MOAT_BIG_CLASS ? SEC_FRESH : SEC_FRESH_FIRST;
         magazines->offset[class] = (uint16_t)(memory - (uint64_t *)(void *)magazines);
         struct sec_magazine *magazine = sec_magazine_of(shelf, class);
         magazine->places = places;
@@ -140,22 +141,99 @@ void sec_desk_wipe(const struct sec_shelf *shelf)
         *desk = (struct sec_desk){0};
 }
 
-unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class)
+/* ---- fresh blocks ---- */
+
+static uint64_t *fresh_of(struct sec_magazine *magazine)
 {
-    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    bool was_warm = magazine->is_warm;
-    magazine->is_warm = 1;
-    return was_warm && class < MOAT_BIG_CLASS ? SEC_WINDOW : SEC_WINDOW_FIRST;
+    return (uint64_t *)(void *)(stack_of(magazine) + magazine->places + 1);
 }
 
-void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count)
+static unsigned fresh_places(const struct sec_magazine *magazine)
+{
+    return magazine->places == SEC_PLACES ? SEC_FRESH : SEC_FRESH_FIRST;
+}
+
+static char *first_of(uint64_t run)
+{
+    return (char *)(uintptr_t)(run & ((1ull << SEC_LEFT_SHIFT) - 1));
+}
+
+static unsigned left_of(uint64_t run)
+{
+    return (unsigned)(run >> SEC_LEFT_SHIFT);
+}
+
+void sec_fill_begin(const struct sec_shelf *shelf, unsigned class, struct sec_fill *fill)
+{
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+
+    fill->fresh = fresh_of(magazine);
+    fill->draws = draw_word(shelf->desk);
+    fill->dry = 0;
+    fill->count = 0;
+    fill->wanted = magazine->is_warm ? fresh_places(magazine) : SEC_FRESH_FIRST;
+    magazine->is_warm = 1;
+    for (unsigned i = 0; i < fill->wanted; i++)
+        fill->dry |= (uint32_t)(fill->fresh[i] == 0) << i;
+}
+
+/* A handler that allocates may have filled a place in between. */
+bool sec_fill_lacks_run(struct sec_fill *fill)
+{
+    while (fill->dry != 0 && fill->fresh[lowest_bit(fill->dry)] != 0)
+        fill->dry &= fill->dry - 1;
+    return fill->dry != 0;
+}
+
+void sec_fill_give(struct sec_fill *fill, char *first, unsigned count)
+{
+    fill->fresh[lowest_bit(fill->dry)] = (uint64_t)count << SEC_LEFT_SHIFT | (uintptr_t)first;
+    fill->dry &= fill->dry - 1;
+}
+
+void sec_fill_draw(struct sec_fill *fill, size_t bytes)
+{
+    while (fill->dry == 0 && fill->count < fill->wanted) {
+        unsigned place = (unsigned)fill->draws & (fill->wanted - 1);
+        uint64_t run = fill->fresh[place];
+        if (MOAT_LIKELY(run != 0)) { /* else a handler has used it up */
+            fill->block[fill->count++] = first_of(run);
+            run = left_of(run) == 1 ? 0 : run + bytes - (1ull << SEC_LEFT_SHIFT);
+            fill->fresh[place] = run;
+        }
+        fill->dry |= (uint32_t)(run == 0) << place;
+        fill->draws >>= SEC_FRESH_BITS;
+    }
+}
+
+bool sec_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill)
 {
     void **end = stack_end(shelf, class);
-    for (unsigned i = 0; i < count; i++)
-        end[i] = first + i * bytes;
-    shuffle(shelf->desk, end, count);
-    set_stack_end(&shelf->desk->slot[class], end + count);
+    if (fill->count == 0)
+        return false;
+    for (unsigned i = 0; i < fill->count; i++)
+        end[i] = fill->block[fill->count - 1 - i];
+    set_stack_end(&shelf->desk->slot[class], end + fill->count);
+    return true;
 }
+
+unsigned sec_drain_run(const struct sec_shelf *shelf, unsigned class, char **first)
+{
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+    uint64_t *fresh = fresh_of(magazine);
+
+    for (unsigned i = 0; i < fresh_places(magazine); i++) {
+        uint64_t run = fresh[i];
+        if (run == 0)
+            continue;
+        fresh[i] = 0;
+        *first = first_of(run);
+        return left_of(run);
+    }
+    return 0;
+}
+
+/* ---- freed blocks ---- */
 
 /* Empty places take what comes first: evicting while few lie there would hand out again what was freed last. Answers how
  * many they took. */
@@ -271,6 +349,17 @@ unsigned sec_kept(const struct sec_shelf *shelf, unsigned class)
     for (unsigned i = 0; i < magazine->places; i++)
         kept += magazine->reserve[i] != NULL;
     return kept;
+}
+
+unsigned sec_set_aside(const struct sec_shelf *shelf, unsigned class)
+{
+    unsigned count = 0;
+    if (!shelf->magazines || shelf->magazines->offset[class] == 0)
+        return 0;
+    struct sec_magazine *magazine = sec_magazine_of(shelf, class);
+    for (unsigned i = 0; i < fresh_places(magazine); i++)
+        count += left_of(fresh_of(magazine)[i]);
+    return count;
 }
 
 #endif

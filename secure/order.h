@@ -9,8 +9,9 @@
  * order and quarantine are one mechanism. A place of the reserve that was never filled evicts nothing: it fills as
  * blocks are freed. Blocks that other threads freed come by the dozen and pass the reserve together (sec_exchange): of
  * each two neighbouring places one is drawn, and what lay there is shuffled; empty places are filled before any gives
- * something back. Fresh blocks do not pass the reserve, since their order costs the program its cache: they are pushed
- * in shuffled windows. A full stack gives its older half to the depot, arrays as whole; what the depot does not take
+ * something back. Fresh blocks do not pass the reserve, since their order costs the program its cache. A magazine has
+ * places for them too, each with a run of neighbours: the place of the next one is drawn, and each run is used upward
+ * (struct sec_fill). A full stack gives its older half to the depot, arrays as whole; what the depot does not take
  * lies in its page as a state only (secure/states.h). No free block carries a link here. What lay unused in depot or
  * magazine between two looks goes home too: a block that nobody wants must not keep its page.
  *
@@ -22,7 +23,8 @@
  * A signal handler that allocates in the middle of these functions may have a block handed out to it and again to the
  * code below it; the block's state stops that at the pop. What is read below an empty stack is NULL.
  *
- * On:  as said. Off: no bytes, no code; every question is answered with "none".
+ * On:  as said. Off: no bytes, no code; every question is answered with "none". More than 500 lines, since the second half
+ * answers for each function of the first, and fresh blocks lie in the same magazine as freed ones.
  */
 #ifndef MOAT_SECURE_ORDER_H
 #define MOAT_SECURE_ORDER_H
@@ -42,12 +44,14 @@ enum {
     SEC_PLACES = 32,     /* of a reserve, and of its stack, */
     SEC_PLACES_BIG = 16, /* and from MOAT_BIG_CLASS up; powers of two */
     SEC_BELOW = 2,
-    SEC_MAGAZINE_WORDS = (4 + SEC_PLACES + SEC_BELOW + SEC_PLACES + 1) * MOAT_SMALL_CLASSES,
+    SEC_FRESH = 16,      /* places for fresh blocks; each touches a cache line, */
+    SEC_FRESH_FIRST = 4, /* and perhaps an OS page: at a class's first use, and from MOAT_BIG_CLASS up; powers of two */
+    SEC_FRESH_BITS = 4,
+    SEC_LEFT_SHIFT = 48, /* in a place's word: how many blocks it has, over the first one's address */
+    SEC_MAGAZINE_WORDS = (4 + SEC_PLACES + SEC_BELOW + SEC_PLACES + 1 + SEC_FRESH) * MOAT_SMALL_CLASSES,
     SEC_DEPOT_ARRAY = 16, /* blocks to an array: half a stack */
     SEC_DRAW_BITS = 5,
     SEC_DRAWS = 12,             /* to a word, below its mark */
-    SEC_WINDOW = 16,            /* fresh blocks whose order is drawn at once; each touches a cache line, */
-    SEC_WINDOW_FIRST = 4,       /* and perhaps an OS page: at a class's first use, and from MOAT_BIG_CLASS up */
     SEC_DEPOT_ARRAYS = 32,      /* at most in a depot, */
     SEC_DEPOT_HOLDS = 32 << 10, /* and so many bytes of blocks: each may keep a whole page from going back */
     SEC_DEPOT_BYTES = SEC_DEPOT_ARRAYS * SEC_DEPOT_ARRAY * 8,
@@ -92,8 +96,19 @@ struct sec_magazine {
     uint8_t is_warm;      /* fresh blocks were taken before */
     uint8_t is_full;      /* no place of the reserve is empty; 0 says nothing */
     /* The reserve; SEC_BELOW words that are NULL, since no block lies below the stack; the stack, NULL above its top; and a
-     * wall, which is not NULL. */
+     * wall, which is not NULL; the places for fresh blocks. */
     void *reserve[];
+};
+
+/* A stack being filled with fresh blocks. The core sets runs aside for the places that have none; then each block is drawn
+ * among all places, and the fill stops where one runs dry, so that no draw is among fewer. A block is carved when it is drawn:
+ * before that nobody had it, and a report says so. A place is one word: a signal handler finds it whole. */
+struct sec_fill {
+    uint64_t *fresh;
+    uint64_t draws;
+    uint32_t dry;           /* a bit for each place without a run */
+    uint32_t count, wanted; /* blocks; as many are wanted as there are places, a power of two */
+    void *block[SEC_FRESH];
 };
 
 /* Magazines stand one behind another as their classes are first used: a small process touches few OS pages. */
@@ -221,8 +236,27 @@ bool sec_desk_ready(const struct sec_shelf *shelf);
 void sec_stack_recount(const struct sec_shelf *shelf, unsigned class);
 /* What the kernel does in a child where it wipes. */
 void sec_desk_wipe(const struct sec_shelf *shelf);
-/* Puts `count` blocks that begin at `first`, `bytes` apart, on the stack, which has room, in an order drawn among all. */
-void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes, unsigned count);
+/* Begins to fill an empty stack with fresh blocks. */
+void sec_fill_begin(const struct sec_shelf *shelf, unsigned class, struct sec_fill *fill);
+/* Is there a place without a run? Gives it `count` blocks that begin at `first`. */
+bool sec_fill_lacks_run(struct sec_fill *fill);
+void sec_fill_give(struct sec_fill *fill, char *first, unsigned count);
+/* Draws blocks of `bytes` until a place is dry or enough are there. */
+void sec_fill_draw(struct sec_fill *fill, size_t bytes);
+MOAT_INLINE bool sec_fill_wants(const struct sec_fill *fill)
+{
+    return fill->count < fill->wanted;
+}
+MOAT_INLINE unsigned sec_fill_count(const struct sec_fill *fill)
+{
+    return fill->count;
+}
+MOAT_INLINE void *sec_fill_block(const struct sec_fill *fill, unsigned i)
+{
+    return fill->block[i];
+}
+/* Pushes what was drawn, so that the first comes first. False: nothing was. */
+bool sec_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill);
 /* Passes `count` free blocks through the reserve, and puts what they evict on the stack: half a stack at most,
  * and the stack has room for them. Nothing is evicted while a place is empty. */
 void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count);
@@ -231,14 +265,15 @@ MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)
 {
     return ((unsigned)shelf->desk->slot[class].mask + 1) / 2;
 }
-/* How many fresh blocks to push next: the window in which their order is drawn. */
-unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class);
 /* Moves the older half of a full stack to `out`, SEC_SPILL_MOST blocks. Answers how many. */
 unsigned sec_stack_spill(const struct sec_shelf *shelf, unsigned class, void **out);
 /* Takes any one block out of the stack, the depot or the reserve; NULL when none is left. */
 void *sec_drain(const struct sec_shelf *shelf, unsigned class);
-/* Blocks in stack, depot and reserve. */
+/* Takes a run of fresh blocks, from `first` on. Answers how many, 0 when no place has any. */
+unsigned sec_drain_run(const struct sec_shelf *shelf, unsigned class, char **first);
+/* Blocks in stack, depot and reserve; and those in runs. */
 unsigned sec_kept(const struct sec_shelf *shelf, unsigned class);
+unsigned sec_set_aside(const struct sec_shelf *shelf, unsigned class);
 /* A place for one more array of blocks of `bytes`, NULL when the depot is full or has none. */
 void **sec_depot_place(const struct sec_shelf *shelf, unsigned class, size_t bytes);
 /* Takes one array that lay in the depot since the last look, to `out`. Answers how many blocks, 0 when there is none. */
@@ -290,6 +325,8 @@ struct sec_shelf {
 struct sec_magazines {
 };
 struct sec_place {
+};
+struct sec_fill {
 };
 
 #define SEC_SHELF_AT(memory) \
@@ -369,15 +406,60 @@ MOAT_INLINE void sec_desk_wipe(const struct sec_shelf *shelf)
     (void)shelf;
 }
 
-MOAT_INLINE void sec_push_shuffled(const struct sec_shelf *shelf, unsigned class, char *first, size_t bytes,
-                                   unsigned count)
+MOAT_INLINE void sec_fill_begin(const struct sec_shelf *shelf, unsigned class, struct sec_fill *fill)
 {
-    (void)shelf, (void)class, (void)first, (void)bytes, (void)count;
+    (void)shelf, (void)class, (void)fill;
 }
 
-MOAT_INLINE unsigned sec_fresh_window(const struct sec_shelf *shelf, unsigned class)
+MOAT_INLINE bool sec_fill_lacks_run(struct sec_fill *fill)
+{
+    (void)fill;
+    return false;
+}
+
+MOAT_INLINE void sec_fill_give(struct sec_fill *fill, char *first, unsigned count)
+{
+    (void)fill, (void)first, (void)count;
+}
+
+MOAT_INLINE void sec_fill_draw(struct sec_fill *fill, size_t bytes)
+{
+    (void)fill, (void)bytes;
+}
+
+MOAT_INLINE bool sec_fill_wants(const struct sec_fill *fill)
+{
+    (void)fill;
+    return false;
+}
+
+MOAT_INLINE unsigned sec_fill_count(const struct sec_fill *fill)
+{
+    (void)fill;
+    return 0;
+}
+
+MOAT_INLINE void *sec_fill_block(const struct sec_fill *fill, unsigned i)
+{
+    (void)fill, (void)i;
+    return NULL;
+}
+
+MOAT_INLINE unsigned sec_set_aside(const struct sec_shelf *shelf, unsigned class)
 {
     (void)shelf, (void)class;
+    return 0;
+}
+
+MOAT_INLINE bool sec_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill)
+{
+    (void)shelf, (void)class, (void)fill;
+    return false;
+}
+
+MOAT_INLINE unsigned sec_drain_run(const struct sec_shelf *shelf, unsigned class, char **first)
+{
+    (void)shelf, (void)class, (void)first;
     return 0;
 }
 

@@ -86,6 +86,12 @@ MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
     return sec_state_change(states, block, SEC_STATE_KEPT, SEC_STATE_FREE);
 }
 
+/* What was set aside to be carved goes to its page as it is. */
+MOAT_INLINE bool sec_state_set_free(uintptr_t states, const void *block)
+{
+    return sec_state_change(states, block, SEC_STATE_UNUSED, SEC_STATE_FREE);
+}
+
 /* Owner: the granules of the slice at `start`, from `*granule` to `end`, whose state is free: `wanted` at most, to `found`;
  * `*granule` is then behind the last one looked at. Eight at a step; the test for a byte that is 0 is exact. */
 MOAT_INLINE unsigned sec_states_find_free(uintptr_t states, const void *start, uint32_t *granule, uint32_t end,
@@ -261,6 +267,12 @@ MOAT_INLINE bool sec_state_shelve(uintptr_t states, const void *block)
 }
 
 MOAT_INLINE bool sec_state_send_home(uintptr_t states, const void *block)
+{
+    (void)states, (void)block;
+    return true;
+}
+
+MOAT_INLINE bool sec_state_set_free(uintptr_t states, const void *block)
 {
     (void)states, (void)block;
     return true;

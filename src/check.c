@@ -41,12 +41,18 @@ static int blocks_home(const struct record *page)
     return home;
 }
 
-static unsigned blocks_kept(const struct record *page)
+/* Blocks of which a magazine knows: free ones that it keeps, and ones that it has set aside. */
+struct kept {
+    unsigned free, unused;
+};
+
+static void count_kept(const struct record *page, struct kept *kept)
 {
-    unsigned kept = 0;
-    for (unsigned i = 0; HOOK_HAS_MAGAZINES && i < page->carved; i++)
-        kept += hook_is_kept(page_start(page) + (size_t)i * page->block_bytes);
-    return kept;
+    for (unsigned i = 0; HOOK_HAS_MAGAZINES && i < page->carved; i++) {
+        const char *block = page_start(page) + (size_t)i * page->block_bytes;
+        kept->free += hook_is_kept(block);
+        kept->unused += hook_was_never_used(block);
+    }
 }
 
 static bool page_is_consistent(const struct heap *heap, const struct record *page, unsigned class)
@@ -72,18 +78,20 @@ static bool scan_is_consistent(const struct heap *heap, const struct record *pag
 }
 
 /* A stack that the desk does not show, in a young child, is not counted yet. */
-static bool magazine_is_consistent(const struct heap *heap, unsigned class, unsigned kept)
+static bool magazine_is_consistent(const struct heap *heap, unsigned class, const struct kept *kept)
 {
     unsigned counted = hook_kept(&heap->shelf, class);
+    if (hook_set_aside(&heap->shelf, class) != kept->unused)
+        return false;
     bool is_shown = hook_refill(&heap->shelf, class) > 0;
-    return is_shown ? counted == kept : counted <= kept;
+    return is_shown ? counted == kept->free : counted <= kept->free;
 }
 
 static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32_t *queued_pages)
 {
     const struct class_queue *queue = &heap->queue[class];
     uint32_t count = 0, empty = 0, previous = 0;
-    unsigned kept = 0;
+    struct kept kept = {0};
 
     for (uint32_t slice = queue->owned; slice; slice = record_of_slice(slice)->owned_next) {
         const struct record *page = record_of_slice(slice);
@@ -91,7 +99,7 @@ static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32
             return say("the list of owned pages");
         if (!scan_is_consistent(heap, page))
             return say("the page that is looked through");
-        kept += blocks_kept(page);
+        count_kept(page, &kept);
         *queued_pages += page->phase == PAGE_QUEUED || page->phase == PAGE_EMPTY;
         empty += page->phase == PAGE_EMPTY;
         previous = slice;
@@ -100,7 +108,7 @@ static bool pages_are_consistent(const struct heap *heap, unsigned class, uint32
     }
     if (count != queue->page_count || empty != queue->empty_count)
         return say("the number of pages or of empty pages");
-    if (!magazine_is_consistent(heap, class, kept))
+    if (!magazine_is_consistent(heap, class, &kept))
         return say("a magazine does not hold the blocks whose states say so");
     return true;
 }

@@ -162,8 +162,11 @@ bool heap_refill(struct heap *heap, unsigned class)
         if (shelf_fill(heap, class))
             return true;
         if (!claim_orphan(heap, class) && !page_open(heap, class))
-            return false;
+            break;
     }
+    /* The last blocks may lie in a magazine that gives none while it lacks others to draw among. */
+    shelf_clear(heap, class);
+    return shelf_fill(heap, class);
 }
 
 void heap_end(struct heap *heap)

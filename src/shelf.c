@@ -9,7 +9,8 @@
 
 enum {
     CARVE_BYTES = MOAT_OS_PAGE, /* without magazines so many bytes of fresh blocks are linked at once, */
-    CARVE_MAX = 64,             /* and so many blocks at most */
+    CARVE_MAX = 64,             /* and so many blocks at most; */
+    RUN_BYTES = MOAT_OS_PAGE,   /* with them a place for fresh blocks gets so many */
     GRANULES = MOAT_SLICE >> MOAT_GRANULE_BITS,
     LOOK_MS = 250, /* between two looks for what lies idle in magazines */
 };
@@ -107,6 +108,14 @@ static void send_home(struct heap *heap, void *const *blocks, unsigned count)
     }
 }
 
+static void send_run_home(struct heap *heap, unsigned class, char *first, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!hook_set_free(first + i * class_bytes(class)))
+            die_of("free", first + i * class_bytes(class));
+    page_took_back(heap, record_of_slice(slice_of_address(first)), count);
+}
+
 /* The stack is full: its older half goes to the depot, or home where that is full. */
 static void spill(struct heap *heap, unsigned class)
 {
@@ -120,22 +129,41 @@ static void spill(struct heap *heap, unsigned class)
         send_home(heap, blocks, count);
 }
 
-static bool carve_window(struct heap *heap, unsigned class)
+/* Sets a run of fresh blocks aside for a place that has none: an OS page's bytes, so that the program's own lines and pages
+ * ascend where it walks what it made. One block while the class has one page, which would else be touched all over by few
+ * blocks. False: no page has any. */
+static bool set_run_aside(struct heap *heap, unsigned class, struct sec_fill *fill)
 {
     struct record *page = page_partial(heap, class);
     if (!page)
         return false;
 
     size_t block = page->block_bytes;
-    unsigned count = hook_fresh_window(&heap->shelf, class);
+    unsigned count = heap->queue[class].page_count > 1 ? (unsigned)max_size(1, RUN_BYTES / block) : 1;
     count = (unsigned)min_size(count, (size_t)page->capacity - page->carved);
     char *first = page_start(page) + page->carved * block;
 
-    for (unsigned i = 0; i < count; i++)
-        hook_carved(first + i * block);
-    hook_push_shuffled(&heap->shelf, class, first, block, count);
     page_count_carved(heap, page, count);
+    hook_fill_give(fill, first, count);
     return true;
+}
+
+static bool fill_places(struct heap *heap, unsigned class, struct sec_fill *fill)
+{
+    while (hook_fill_lacks_run(fill))
+        if (!set_run_aside(heap, class, fill))
+            return false;
+    return true;
+}
+
+static bool take_fresh_blocks(struct heap *heap, unsigned class)
+{
+    struct sec_fill fill;
+
+    hook_fill_begin(&heap->shelf, class, &fill);
+    while (hook_fill_wants(&fill) && fill_places(heap, class, &fill))
+        hook_fill_draw(&fill, class_bytes(class));
+    return hook_fill_end(&heap->shelf, class, &fill);
 }
 
 /* The next page to look through: the oldest queued one. */
@@ -231,6 +259,9 @@ static void clear_magazine(struct heap *heap, unsigned class)
     make_ready(heap);
     for (void *block; (block = hook_drain(&heap->shelf, class)) != NULL;)
         send_home(heap, &block, 1);
+    char *first;
+    for (unsigned count; (count = hook_drain_run(&heap->shelf, class, &first)) > 0;)
+        send_run_home(heap, class, first, count);
     end_scan(heap, hook_scan_of(&heap->shelf, class));
 }
 
@@ -273,7 +304,7 @@ bool shelf_fill(struct heap *heap, unsigned class)
     look_after(heap);
     /* In a child the stack may be found full, or partly: an array of the depot would be laid over it. */
     return shelf_is_stocked(heap, class) || hook_take_from_depot(&heap->shelf, class) ||
-           take_home_blocks(heap, class) || carve_window(heap, class);
+           take_home_blocks(heap, class) || take_fresh_blocks(heap, class);
 }
 
 bool shelf_make_room(struct heap *heap, unsigned class)

@@ -26,6 +26,12 @@ MOAT_INLINE unsigned log2_floor(size_t n)
     return 63u - (unsigned)__builtin_clzl(n);
 }
 
+/* Index of the lowest one. */
+MOAT_INLINE unsigned lowest_bit(uint32_t n)
+{
+    return (unsigned)__builtin_ctz(n);
+}
+
 MOAT_INLINE bool checked_mul(size_t a, size_t b, size_t *product)
 {
     return !__builtin_mul_overflow(a, b, product);

@@ -25,6 +25,17 @@ static void *take_from(moat_heap_t *heap, size_t size)
     return touch(moat_heap_malloc(heap, size), size);
 }
 
+/* One more, so that a small block's page stays in use when the block is freed: fresh ones may come from two pages by turns.
+ * Those in between stay in use, too. */
+static void *take_beside(moat_heap_t *heap, const void *block, size_t size)
+{
+    enum { SLICE = 64 << 10, SMALL_MOST = 16 << 10, TRIES = 100 };
+    void *beside = take_from(heap, size);
+    for (int i = 0; i < TRIES && size <= SMALL_MOST && (uintptr_t)block / SLICE != (uintptr_t)beside / SLICE; i++)
+        beside = take_from(heap, size);
+    return beside;
+}
+
 /* ---- a heap that the caller may not name ---- */
 
 static void name_it(const struct subject *subject, moat_heap_t *heap)
@@ -150,7 +161,7 @@ static void double_free(const struct subject *subject)
     if (!are_there())
         return;
     moat_heap_t *heap = moat_heap_new();
-    void *block = take_from(heap, subject->size), *kept = take_from(heap, subject->size);
+    void *block = take_from(heap, subject->size), *kept = take_beside(heap, block, subject->size);
     if (subject->run % 3 == 0) {
         start_workers();
         free_in_worker(block);
@@ -250,7 +261,7 @@ static void free_after_delete_twice(const struct subject *subject)
     if (!are_there())
         return;
     moat_heap_t *heap = moat_heap_new();
-    void *block = take_from(heap, subject->size), *kept = take_from(heap, subject->size);
+    void *block = take_from(heap, subject->size), *kept = take_beside(heap, block, subject->size);
     moat_heap_delete(heap);
     start_workers();
     free_in_worker(block);

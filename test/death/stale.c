@@ -95,8 +95,8 @@ static void *free_unused(void *argument)
 {
     const struct subject *subject = argument;
     void *blocks[BLOCKS];
-    /* Few of a large class, or the page has no place left. */
-    size_t count = subject->size <= 1024 ? BLOCKS : 3;
+    /* Few of a large class, or the page has no place left; and four, since so many fresh ones are drawn at once. */
+    size_t count = subject->size <= 1024 ? BLOCKS : 4;
     for (size_t i = 0; i < count; i++)
         blocks[i] = take(subject->size);
     if (subject->misuse) {

@@ -38,8 +38,9 @@ static bool class_adds_up(const struct heap *heap, unsigned class)
         waiting += remote_count(page->remote);
         all += page->carved;
     }
-    if (HOOK_HAS_MAGAZINES && kept != hook_kept(&heap->shelf, class))
-        return complain("blocks have the state of kept ones", class, kept, hook_kept(&heap->shelf, class));
+    size_t should = hook_kept(&heap->shelf, class) + hook_set_aside(&heap->shelf, class);
+    if (HOOK_HAS_MAGAZINES && kept != should)
+        return complain("blocks have the state of kept or unused ones", class, kept, should);
     if (MOAT_WITH_STATES && live != program.live[class])
         return complain("blocks are live", class, live, program.live[class]);
     return program.live[class] + kept + waiting <= all ||

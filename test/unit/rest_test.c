@@ -6,27 +6,17 @@
 #include "cage.h"
 #include "unit/chance.h"
 
-enum { BLOCK = 12000, REST = 64, CHUNKS = REST + 8, PER_CHUNK = MOAT_CHUNK / BLOCK, OLDER_HALF = (REST + 1) / 2 + 1 };
+enum { CLASS = MOAT_SMALL_CLASSES - 1, REST = 64, CHUNKS = REST + 8, OLDER_HALF = (REST + 1) / 2 + 1 };
 
 static struct held {
     size_t number; /* of the chunk, by its address */
     unsigned count;
-    void *block[PER_CHUNK];
+    struct record *page[MOAT_CHUNK_SLICES];
 } held[CHUNKS];
 
 /* Chunks by number, the one that has rested longest first. */
 static size_t resting[CHUNKS];
 static unsigned resting_count;
-
-static size_t chunk_of(const void *block)
-{
-    return slice_of_address(block) / MOAT_CHUNK_SLICES;
-}
-
-static unsigned blocks_of_chunk(const void *block)
-{
-    return MOAT_CHUNK_SLICES * unit_page_of(block)->capacity;
-}
 
 static struct held *held_of(size_t number)
 {
@@ -42,16 +32,16 @@ static struct held *held_of(size_t number)
     return free_place;
 }
 
-/* Allocates until all blocks of one more chunk are held. */
+/* Opens pages until one more chunk has no other slice. */
 static struct held *take_chunk(void)
 {
     for (;;) {
-        void *block = moat_malloc(BLOCK);
-        struct held *chunk = block ? held_of(chunk_of(block)) : NULL;
-        if (!EXPECT(chunk != NULL && chunk->count < PER_CHUNK))
+        struct record *page = page_open(heap_of_thread(), CLASS);
+        struct held *chunk = page ? held_of(slice_of_record(page) / MOAT_CHUNK_SLICES) : NULL;
+        if (!EXPECT(chunk != NULL && chunk->count < MOAT_CHUNK_SLICES))
             return NULL;
-        chunk->block[chunk->count++] = block;
-        if (chunk->count == blocks_of_chunk(block))
+        chunk->page[chunk->count++] = page;
+        if (chunk->count == MOAT_CHUNK_SLICES)
             return chunk;
     }
 }
@@ -60,8 +50,7 @@ static void drop_chunk(struct held *chunk)
 {
     uint64_t before = stats_get(STAT_CHUNKS_RESTED);
     while (chunk->count > 0)
-        moat_free(chunk->block[--chunk->count]);
-    unit_come_home(class_of_bytes(BLOCK));
+        EXPECT(page_release(heap_of_thread(), chunk->page[--chunk->count]));
     moat_malloc_trim(0);
     EXPECT_EQ(stats_get(STAT_CHUNKS_RESTED), before + 1);
     resting[resting_count++] = chunk->number;

@@ -3,6 +3,7 @@
  *
  * Without magazines the shelf is a list, and what is free lies on it or on its page's: the same blocks must be found there.
  */
+#include "unit/pages.h"
 #include "unit/unit.h"
 
 #include "os/os.h"
@@ -37,13 +38,13 @@ static size_t at_home(const struct record *page)
 
 /* ---- blocks are found wherever they are ---- */
 
-/* The first page of a class that nobody has used, all of it handed out. */
+/* A page of a class that nobody has used, all of it handed out. */
 static struct record *take_whole_page(unsigned class)
 {
-    struct record *page = unit_page_of(allocate(class));
-    for (size_t i = 1; i < page->capacity; i++)
-        EXPECT(unit_page_of(allocate(class)) == page);
-    return page;
+    struct full_pages full;
+    fill_pages(&full, class, 1);
+    forget(&full);
+    return full.page[0];
 }
 
 /* The page is queued; all that is free of the class is free in it. Takes it all, and marks what comes; answers how much. Behind
@@ -163,7 +164,7 @@ static void fill_reserve(unsigned class)
 static void expect_through_reserve(const struct lot *lot, size_t count, const char *who)
 {
     size_t kept = 0, home = count;
-    for (size_t i = 0; i < 20 * MANY && home > 0; i++) {
+    for (size_t i = 0; i < 20 * MANY && (i < MANY || home > 0); i++) {
         allocate(lot->class);
         home = 0;
         for (size_t j = 0; j < count; j++)
@@ -258,7 +259,7 @@ static void page_goes_once_all_its_blocks_are_home(unsigned class)
     const struct class_queue *queue = unit_queue_of(class);
     const uint32_t pages = queue->page_count;
     moat_free(allocate(class));
-    EXPECT_EQ(queue->page_count, pages + 1);
+    EXPECT(queue->page_count > pages);
     moat_malloc_trim(0);
     EXPECT_EQ(queue->page_count, pages);
 

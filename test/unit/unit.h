@@ -52,16 +52,16 @@ static inline struct class_queue *unit_queue_of(unsigned class)
 }
 
 /* What magazines change for a test. Behind them a freed block does not go to its page at once: it is kept, and waits in the
- * reserve. Fresh blocks come in windows whose order is drawn; without magazines a window is one block. */
+ * reserve. Fresh blocks are drawn among so many places, and so many come at once; without magazines from one. */
 #if MOAT_HAS_MAGAZINES
-enum { UNIT_WINDOW = SEC_WINDOW, UNIT_RESERVE = SEC_PLACES };
+enum { UNIT_FRESH = SEC_FRESH, UNIT_RESERVE = SEC_PLACES };
 
 static inline bool unit_is_kept(const void *block)
 {
     return sec_state_of(moat_fixed.is.states, block) == SEC_STATE_KEPT;
 }
 #else
-enum { UNIT_WINDOW = 1, UNIT_RESERVE = 0 };
+enum { UNIT_FRESH = 1, UNIT_RESERVE = 0 };
 
 static inline bool unit_is_kept(const void *block)
 {
@@ -70,12 +70,13 @@ static inline bool unit_is_kept(const void *block)
 }
 #endif
 
-/* Blocks of the page that are kept, in whichever part of the magazine. */
+/* Blocks of the page that are kept, in whichever part of the magazine, or set aside for it. */
 static inline unsigned unit_kept_in(const struct record *page)
 {
     unsigned kept = 0;
     for (size_t i = 0; i < page->carved; i++)
-        kept += unit_is_kept(page_start(page) + i * page->block_bytes);
+        kept += unit_is_kept(page_start(page) + i * page->block_bytes) ||
+                (HOOK_HAS_MAGAZINES && hook_was_never_used(page_start(page) + i * page->block_bytes));
     return kept;
 }
 

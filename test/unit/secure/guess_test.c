@@ -6,6 +6,8 @@
 #include "unit/chance.h"
 #include "unit/unit.h"
 
+#include "moat.h"
+
 #include <string.h>
 
 enum { HAS_ORDER = MOAT_WITH_RANDOM_ORDER };
@@ -22,76 +24,133 @@ static size_t place_of(const void *block)
 
 /* ---- fresh blocks ---- */
 
-enum { WINDOWS = 20000 };
+enum { FRESH_PLACES = 16, FRESH_RULES = 4 };
 
-/* The next window of fresh blocks: their places, counted from its start. Answers its length, shorter at a page's end. */
-static size_t take_window(unsigned class, size_t places[16])
+static const char *const fresh_rules[FRESH_RULES] = {"the neighbour of the last one", "the place that waits longest",
+                                                     "the place drawn most often", "any known place"};
+
+/* What somebody knows who sees every fresh block and how runs are carved: where each place stands that he has seen. */
+struct place {
+    const char *next; /* NULL: its next run was not seen yet */
+    size_t left, drawn, last;
+};
+
+struct observer {
+    unsigned class;
+    size_t places, now;
+    struct place place[FRESH_PLACES];
+    uint64_t guessed[FRESH_RULES], right[FRESH_RULES];
+};
+
+/* The block that each rule names, NULL for none. */
+static void name_fresh(const struct observer *observer, struct rng *rng, const char *named[FRESH_RULES])
 {
-    const struct record *page = unit_page_of(allocate(class));
-    /* The first block of a window was this one, or there is a rest to take first. */
-    while (page->carved == page->capacity || unit_queue_of(class)->partial != slice_of_record(page))
-        page = unit_page_of(allocate(class));
-    size_t start = page->carved;
-    char *block;
-    do {
-        block = allocate(class);
-    } while (unit_page_of(block) == page && page->carved == start);
-    size_t length = unit_page_of(block) == page ? page->carved - start : 0;
-    for (size_t i = 0; i < length && EXPECT(length <= 16); i++) {
-        places[i] = place_of(block) - start;
-        if (i + 1 < length)
-            block = allocate(class);
-    }
-    return length;
-}
-
-static size_t rank_of(const size_t *order, size_t count)
-{
-    size_t rank = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t lower = 0;
-        for (size_t j = i + 1; j < count; j++)
-            lower += order[j] < order[i];
-        rank = rank * (count - i) + lower;
-    }
-    return rank;
-}
-
-/* Below 1 KiB, within 16: every block at every place, and one window's beginning says nothing about the next one's. */
-static void fresh_blocks_come_from_any_of_sixteen(unsigned class)
-{
-    static uint64_t at[16][16], next[16][16];
-    size_t places[16], last = 16;
-
-    for (size_t window = 0; window < WINDOWS; window++) {
-        if (take_window(class, places) != 16) {
-            last = 16;
+    const struct place *best[3] = {NULL};
+    for (size_t i = 0; i < observer->places; i++) {
+        const struct place *place = &observer->place[i];
+        if (!place->next)
             continue;
-        }
-        for (size_t i = 0; i < 16; i++)
-            at[i][places[i] % 16]++;
-        if (last < 16)
-            next[last][places[0] % 16]++;
-        last = places[0] % 16;
+        if (!best[0] || place->last > best[0]->last)
+            best[0] = place;
+        if (!best[1] || place->last < best[1]->last)
+            best[1] = place;
+        if (!best[2] || place->drawn > best[2]->drawn)
+            best[2] = place;
     }
-    for (size_t i = 0; i < 16; i++)
-        chance_expect_even(at[i], 16, "a fresh block's place in its window");
-    chance_expect_even(next[0], 256, "the first of a window, given the first of the one before");
+    named[0] = best[0] && best[0]->last == observer->now ? best[0]->next : NULL;
+    named[1] = best[1] ? best[1]->next : NULL;
+    named[2] = best[2] ? best[2]->next : NULL;
+    named[3] = observer->place[rng_below(rng, observer->places)].next;
 }
 
-/* From 1 KiB within 4: every order of them, whatever the order before. */
-static void big_fresh_blocks_come_from_any_of_four(unsigned class)
+/* Finds the place that a block came from: the one that stood there, or one that had used up its run. */
+static void note_fresh(struct observer *observer, const char *block)
 {
-    static uint64_t orders[24][24];
-    size_t places[16], last = 24;
+    const struct record *page = unit_page_of(block);
+    const size_t bytes = page->block_bytes, run = max_size(1, MOAT_OS_PAGE / bytes), number = place_of(block);
+    size_t found = 0;
 
-    for (size_t window = 0; window < WINDOWS; window++) {
-        size_t rank = take_window(class, places) == 4 ? rank_of(places, 4) : 24;
-        if (rank < 24 && last < 24)
-            orders[last][rank]++;
-        last = rank;
+    while (found < observer->places && observer->place[found].next != block)
+        found++;
+    for (size_t i = 0; found == observer->places && i < observer->places; i++)
+        if (!observer->place[i].next)
+            found = i;
+    if (!EXPECT(found < observer->places))
+        return;
+    struct place *place = &observer->place[found];
+    if (!place->next) {
+        place->left = min_size(run - number % run, page->capacity - number);
     }
-    chance_expect_even(orders[0], 24 * 24, "orders of four, given the one before");
+    place->left--;
+    place->next = place->left == 0 ? NULL : block + bytes;
+    place->drawn++;
+    place->last = ++observer->now;
+}
+
+/* From a class's second page on, where runs are an OS page long: each place that is known is the next one as often as there
+ * are places, 16, or 4 from 1 KiB up. */
+static void fresh_blocks_come_from_any_place(struct rng *rng, unsigned class)
+{
+    enum { FRESH = 60000 };
+    static struct observer observer;
+    observer = (struct observer){.class = class, .places = class < MOAT_BIG_CLASS ? FRESH_PLACES : 4};
+
+    /* The first page's blocks lie in places for a while, one in each. */
+    const struct record *first = unit_page_of(allocate(class));
+    for (size_t i = 0; i < 20u * FRESH_PLACES || unit_queue_of(class)->page_count < 2; i++)
+        allocate(class);
+    for (size_t since = 0; since < 40u * FRESH_PLACES; since++)
+        if (unit_page_of(allocate(class)) == first)
+            since = 0;
+    for (size_t i = 0; i < FRESH && expect_failures() == 0; i++) {
+        const char *named[FRESH_RULES], *block;
+        name_fresh(&observer, rng, named);
+        block = allocate(class);
+        if (i > FRESH / 4)
+            for (size_t rule = 0; rule < FRESH_RULES; rule++) {
+                observer.guessed[rule] += named[rule] != NULL;
+                observer.right[rule] += named[rule] == block;
+            }
+        note_fresh(&observer, block);
+    }
+    for (size_t rule = 0; rule < FRESH_RULES; rule++) {
+        EXPECT(observer.guessed[rule] > FRESH / 100);
+        chance_expect_rate(observer.right[rule], observer.guessed[rule], 1.0 / (double)observer.places,
+                           fresh_rules[rule]);
+    }
+}
+
+/* On a class's first page, where a place has one block: whoever knows which were carved knows sixteen candidates, the lowest
+ * that did not come yet among them, and the one that
+ * is carved for the place drawn last. Hundreds of heaps, each with a first page. */
+static void first_fresh_blocks_come_from_any_place(size_t bytes)
+{
+    enum { HEAPS = 400, MOST = MOAT_SLICE / 32 };
+    uint64_t guessed = 0, lowest = 0, carved = 0;
+
+    for (size_t round = 0; round < HEAPS; round++) {
+        bool came[MOST + 1] = {false};
+        moat_heap_t *heap = moat_heap_new();
+        const char *block = moat_heap_malloc(heap, bytes);
+        const struct record *page = unit_page_of(block);
+        size_t low = 0, next = page->carved, since = 0; /* a fill carves, and its blocks come after */
+        while (page->carved + 16u < page->capacity) {
+            came[place_of(block)] = true;
+            while (came[low])
+                low++;
+            block = moat_heap_malloc(heap, bytes);
+            if (since == 15) { /* now one begins; in the middle, more is carved than a draw was among */
+                guessed++;
+                lowest += place_of(block) == low;
+                carved += place_of(block) == next;
+            }
+            since = page->carved == next ? since + 1 : 0;
+            next = page->carved;
+        }
+        moat_heap_destroy(heap);
+    }
+    chance_expect_rate(lowest, guessed, 1.0 / 16, "the lowest that did not come yet");
+    chance_expect_rate(carved, guessed, 1.0 / 16, "the one carved next");
 }
 
 /* A class's pages come from anywhere in its runs of slices. */
@@ -277,8 +336,9 @@ int main(void)
 
     pages_do_not_ascend(class_of_bytes(12000));
     if (HAS_ORDER) {
-        fresh_blocks_come_from_any_of_sixteen(class_of_bytes(100));
-        big_fresh_blocks_come_from_any_of_four(class_of_bytes(1100));
+        fresh_blocks_come_from_any_place(&small, class_of_bytes(100));
+        fresh_blocks_come_from_any_place(&big, class_of_bytes(1100));
+        first_fresh_blocks_come_from_any_place(100);
         next_block_is_not_guessed(&small, class_of_bytes(200));
         next_block_is_not_guessed(&big, class_of_bytes(2200));
         next_block_is_not_guessed_after_a_clear(class_of_bytes(300));

@@ -22,8 +22,10 @@ static void give_depot(unsigned class)
 /* Blocks number `first` and up, in the stack in this order. */
 static void fill_stack(unsigned class, size_t first, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        sec_push_shuffled(&own_shelf, class, block_of(first + i), BYTES, 1);
+    for (unsigned i = 0; i < count; i++) {
+        struct sec_fill fill = {.count = 1, .block = {block_of(first + i)}};
+        sec_fill_end(&own_shelf, class, &fill);
+    }
 }
 
 /* Sixteen blocks into SMALL's depot. */
@@ -149,7 +151,8 @@ static void magazines_lie_apart(void)
         sec_magazine_open(&own_shelf, i * 37 % MOAT_SMALL_CLASSES);
     EXPECT(own_magazines.used <= SEC_MAGAZINE_WORDS);
     for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++) {
-        const void *end = sec_magazine_of(&own_shelf, class)->reserve + 2 * places_of(class) + SEC_BELOW + 1;
+        const void *end = sec_magazine_of(&own_shelf, class)->reserve + 2 * places_of(class) + SEC_BELOW + 1 +
+                          (class < MOAT_BIG_CLASS ? SEC_FRESH : SEC_FRESH_FIRST);
         EXPECT(end <= (void *)(own_magazines.memory + own_magazines.used));
         for (unsigned other = 0; other < MOAT_SMALL_CLASSES; other++) {
             const void *start = sec_magazine_of(&own_shelf, other);
@@ -275,7 +278,7 @@ static void wiped_stack_comes_in_any_order(unsigned count)
 /* ---- everything at random, with a heap that is an array ---- */
 
 enum { BLOCKS = 4096, OPERATIONS = 400000 };
-enum where { FRESH, IN_USE, KEPT, HOME };
+enum where { FRESH, ASIDE, IN_USE, KEPT, HOME };
 
 struct toy {
     unsigned class;
@@ -334,6 +337,36 @@ static void toy_free(struct toy *toy, struct rng *rng)
     }
 }
 
+static void toy_fill(struct toy *toy, struct rng *rng)
+{
+    struct sec_fill fill;
+    sec_fill_begin(&own_shelf, toy->class, &fill);
+    while (sec_fill_wants(&fill)) {
+        while (sec_fill_lacks_run(&fill) && toy->fresh < BLOCKS) {
+            size_t run = 1 + rng_below(rng, 5);
+            run = run < BLOCKS - toy->fresh ? run : BLOCKS - toy->fresh;
+            sec_fill_give(&fill, block_of(toy->fresh), (unsigned)run);
+            for (size_t i = 0; i < run; i++)
+                move(toy, block_of(toy->fresh++), FRESH, ASIDE);
+        }
+        if (sec_fill_lacks_run(&fill))
+            break;
+        sec_fill_draw(&fill, BYTES);
+    }
+    for (unsigned i = 0; i < sec_fill_count(&fill); i++)
+        move(toy, sec_fill_block(&fill, i), ASIDE, KEPT);
+    EXPECT_EQ(sec_fill_end(&own_shelf, toy->class, &fill), fill.count > 0);
+}
+
+/* The last fresh blocks lie in places that give none while others are dry. */
+static void toy_drain_runs(struct toy *toy)
+{
+    char *first;
+    for (unsigned count; (count = sec_drain_run(&own_shelf, toy->class, &first)) > 0;)
+        for (unsigned i = 0; i < count; i++)
+            move(toy, first + i * BYTES, ASIDE, HOME);
+}
+
 static void toy_refill(struct toy *toy, struct rng *rng)
 {
     make_ready();
@@ -347,12 +380,8 @@ static void toy_refill(struct toy *toy, struct rng *rng)
     }
     if (count > 0)
         sec_exchange(&own_shelf, toy->class, blocks, count);
-    unsigned window = sec_fresh_window(&own_shelf, toy->class);
-    if (sec_is_stocked(&own_shelf, toy->class) || toy->fresh + window > BLOCKS)
-        return;
-    sec_push_shuffled(&own_shelf, toy->class, block_of(toy->fresh), BYTES, window);
-    for (unsigned i = 0; i < window; i++)
-        move(toy, block_of(toy->fresh++), FRESH, KEPT);
+    if (!sec_is_stocked(&own_shelf, toy->class))
+        toy_fill(toy, rng);
 }
 
 static void toy_malloc(struct toy *toy, struct rng *rng)
@@ -378,6 +407,8 @@ static void toy_rarely(struct toy *toy, struct rng *rng)
         for (size_t i = rng_below(rng, 40); i > 0; i--)
             if ((out[0] = sec_drain(&own_shelf, toy->class)) != NULL)
                 toy_home(toy, out, 1);
+        if (rng_below(rng, 4) == 0)
+            toy_drain_runs(toy);
         break;
     case 2:
         wipe((unsigned)rng_next(rng));
@@ -405,6 +436,7 @@ static void nothing_is_lost_or_doubled(struct rng *rng, unsigned class)
             toy_free(&toy, rng);
         else
             toy_malloc(&toy, rng);
+        EXPECT_EQ(sec_set_aside(&own_shelf, class), toy.count[ASIDE]);
         if (own_desk.draws != 0)
             EXPECT_EQ(sec_kept(&own_shelf, class), toy.count[KEPT]);
     }
@@ -412,7 +444,8 @@ static void nothing_is_lost_or_doubled(struct rng *rng, unsigned class)
     make_ready();
     for (void *block; (block = sec_drain(&own_shelf, class)) != NULL; drained++)
         move(&toy, block, KEPT, HOME);
-    EXPECT(drained > 0 && toy.count[KEPT] == 0 && sec_kept(&own_shelf, class) == 0);
+    toy_drain_runs(&toy);
+    EXPECT(drained > 0 && toy.count[KEPT] + toy.count[ASIDE] == 0 && sec_kept(&own_shelf, class) == 0);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* The order that magazines bring about, without a heap: the draws, the windows of fresh blocks, and which block comes next.
+/* The order that magazines bring about, without a heap: the draws, and which block comes next.
  * unit.secure.guess asks the same of the heap as a program sees it, unit.secure.magazine whether blocks get lost.
  *
  * The draws are the product's own, from the kernel's randomness, so no run repeats another. The bounds (unit/chance.h) fail a
@@ -144,29 +144,7 @@ static void rested_blocks_are_drawn_evenly(void)
     }
 }
 
-/* ---- shuffles ---- */
-
-/* The number of an order among all orders of `count` things. */
-static size_t rank_of(const size_t *order, size_t count)
-{
-    size_t rank = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t lower = 0;
-        for (size_t j = i + 1; j < count; j++)
-            lower += order[j] < order[i];
-        rank = rank * (count - i) + lower;
-    }
-    return rank;
-}
-
-static void take_all(unsigned class, size_t *order, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        void *block = sec_take(&own_shelf, class);
-        order[i] = EXPECT(block) ? number_of(block) % SEC_WINDOW : 0;
-    }
-    EXPECT(sec_take(&own_shelf, class) == NULL);
-}
+/* ---- blocks of other threads ---- */
 
 /* Blocks of other threads, half a stack at a time: what they evict is any of the reserve's, and what comes after one is any
  * other but its neighbour, which stays. */
@@ -241,70 +219,6 @@ static void empty_places_give_nothing_back(void)
         at_once += next == block_of(0);
     }
     chance_expect_rate(at_once, ROUNDS, 1.0 / N, "the only block freed comes back first");
-}
-
-/* Windows as fresh blocks get them, small enough to count every order. */
-static void small_windows_have_all_orders(void)
-{
-    static const unsigned counts[] = {2, 3, SEC_WINDOW_FIRST, 6};
-    static uint64_t orders[720];
-
-    begin();
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        size_t order[6], all = 1;
-        for (unsigned factor = 2; factor <= counts[i]; factor++)
-            all *= factor;
-        memset(orders, 0, sizeof orders);
-        for (size_t draw = 0; draw < MILLION; draw++) {
-            sec_push_shuffled(&own_shelf, SMALL, block_of(0), BYTES, counts[i]);
-            take_all(SMALL, order, counts[i]);
-            orders[rank_of(order, counts[i])]++;
-        }
-        chance_expect_even(orders, all, "orders of a window");
-    }
-}
-
-/* A whole window has 2^44: where each block comes, and where two come, given each other. */
-static void whole_windows_are_even(void)
-{
-    enum { N = SEC_WINDOW };
-    static uint64_t place[N][N], two[N][N], step[N];
-    size_t order[N];
-
-    begin();
-    for (size_t draw = 0; draw < MILLION / 4; draw++) {
-        size_t at[N];
-        sec_push_shuffled(&own_shelf, SMALL, block_of(0), BYTES, N);
-        take_all(SMALL, order, N);
-        for (size_t i = 0; i < N; i++) {
-            place[i][order[i]]++;
-            at[order[i]] = i;
-        }
-        two[order[0]][order[1]]++;
-        step[(at[1] + N - at[0]) % N]++; /* neighbours */
-    }
-    for (size_t i = 0; i < N; i++) {
-        uint64_t others[N - 1];
-        size_t count = 0;
-        chance_expect_even(place[i], N, "blocks at a place of the window");
-        for (size_t j = 0; j < N; j++)
-            if (j != i)
-                others[count++] = two[i][j];
-        EXPECT_EQ(two[i][i], 0);
-        chance_expect_even(others, N - 1, "the second block, given the first");
-    }
-    chance_expect_even(step + 1, N - 1, "the way from a block to its neighbour");
-}
-
-static void window_is_small_at_first(void)
-{
-    begin();
-    EXPECT_EQ(sec_fresh_window(&own_shelf, SMALL), SEC_WINDOW_FIRST);
-    for (size_t i = 0; i < 10; i++) {
-        EXPECT_EQ(sec_fresh_window(&own_shelf, SMALL), SEC_WINDOW);
-        EXPECT_EQ(sec_fresh_window(&own_shelf, BIG), SEC_WINDOW_FIRST);
-    }
-    EXPECT(SEC_WINDOW == 16 && SEC_WINDOW_FIRST == 4); /* what SECURITY.md promises */
 }
 
 /* ---- guesses: which block does the next free evict? ---- */
@@ -428,9 +342,6 @@ int main(void)
     exchanged_blocks_come_from_all_places();
     small_exchanges_lose_nothing();
     empty_places_give_nothing_back();
-    small_windows_have_all_orders();
-    whole_windows_are_even();
-    window_is_small_at_first();
     next_block_is_not_guessed(&rng, SMALL);
     next_block_is_not_guessed(&rng, BIG);
     freed_blocks_wait_as_designed(SMALL);
@@ -446,7 +357,7 @@ int main(void)
     struct sec_shelf shelf = {};
     struct sec_place place;
     unit_skip("draws, shuffles and guesses", "built without SECURE_RANDOM_ORDER");
-    EXPECT(sec_choose(1000) == 0 && sec_fresh_window(&shelf, 1) == 0 && !sec_draw_on(&shelf));
+    EXPECT(sec_choose(1000) == 0 && !sec_draw_on(&shelf));
     EXPECT(sec_find_place(&shelf, 1, &place)); /* a free never waits for a draw */
     EXPECT(sec_take(&shelf, 1) == NULL && !sec_is_stocked(&shelf, 1) && sec_kept(&shelf, 1) == 0);
     return expect_done();
