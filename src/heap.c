@@ -20,7 +20,10 @@
 #include "start.h"
 #include "stats.h"
 
-enum { DESKS_BYTES = 4 * MOAT_OS_PAGE };
+enum {
+    DESKS_BYTES = 4 * MOAT_OS_PAGE,
+    CLAIM_MOST = 16, /* pages of ended threads, full ones perhaps, that one malloc takes over */
+};
 
 MOAT_THREAD struct self moat_self = {.heap = MOAT_EMPTY_HEAP, .number = OWNER_NOBODY, .shelf = HOOK_EMPTY_SHELF};
 
@@ -156,12 +159,14 @@ static void tick(struct heap *heap)
 bool heap_refill(struct heap *heap, unsigned class)
 {
     tick(heap);
-    for (;;) {
+    for (unsigned claimed = 0;;) {
         if (heap_has_woken(heap))
             heap_drain_woken(heap);
         if (shelf_fill(heap, class))
             return true;
-        if (!claim_orphan(heap, class) && !page_open(heap, class))
+        if (claimed < CLAIM_MOST && claim_orphan(heap, class))
+            claimed++;
+        else if (!page_open(heap, class) && !claim_orphan(heap, class))
             break;
     }
     /* The last blocks may lie in a magazine that gives none while it lacks others to draw among. */

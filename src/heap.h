@@ -29,6 +29,7 @@ struct heap {
     size_t medium_bytes;
     uint32_t looked_at_ms;          /* shelf.c */
     uint8_t until_tick, until_look; /* slow paths until the next look at the clock */
+    uint8_t to_look_at;             /* classes below this one were not looked at yet in this look */
 
     struct heap *next;      /* LOCK_HEAPS: in the pool of heaps without a thread */
     struct sec_shelf shelf; /* as in moat_self */

@@ -276,8 +276,22 @@ static void cool(struct heap *heap, unsigned class)
         clear_magazine(heap, class);
 }
 
+/* One class at a call: all of them at once would be the dearest malloc or free there is. */
+static void look_at_next(struct heap *heap)
+{
+    unsigned class = --heap->to_look_at;
+    while (heap->queue[class].owned == 0 && heap->to_look_at > 0)
+        class = --heap->to_look_at;
+    if (heap->queue[class].owned != 0)
+        cool(heap, class);
+}
+
 static void look_after(struct heap *heap)
 {
+    if (heap->to_look_at > 0) {
+        look_at_next(heap);
+        return;
+    }
     if (heap->until_look > 0) {
         heap->until_look--;
         return;
@@ -287,9 +301,7 @@ static void look_after(struct heap *heap)
     if (now - heap->looked_at_ms < LOOK_MS)
         return;
     heap->looked_at_ms = now;
-    for (unsigned class = 0; class < MOAT_SMALL_CLASSES; class ++)
-        if (heap->queue[class].owned != 0)
-            cool(heap, class);
+    heap->to_look_at = MOAT_SMALL_CLASSES;
 }
 
 /* ---- either ---- */
