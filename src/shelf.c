@@ -1,6 +1,7 @@
 /* shelf.c - see shelf.h. */
 #include "shelf.h"
 
+#include "base/atomic.h"
 #include "cage.h"
 #include "classes.h"
 #include "os/os.h"
@@ -276,20 +277,23 @@ static void cool(struct heap *heap, unsigned class)
         clear_magazine(heap, class);
 }
 
-/* One class at a call: all of them at once would be the dearest malloc or free there is. */
-static void look_at_next(struct heap *heap)
+/* One class at a call: all of them at once would be the dearest malloc or free there is. The classes below `class` are left:
+ * a signal handler that looks in between makes one be looked at twice. */
+static void look_at_next(struct heap *heap, unsigned class)
 {
-    unsigned class = --heap->to_look_at;
-    while (heap->queue[class].owned == 0 && heap->to_look_at > 0)
-        class = --heap->to_look_at;
+    do
+        class --;
+    while (class > 0 && heap->queue[class].owned == 0);
+    heap->to_look_at = (uint8_t) class;
     if (heap->queue[class].owned != 0)
         cool(heap, class);
 }
 
 static void look_after(struct heap *heap)
 {
-    if (heap->to_look_at > 0) {
-        look_at_next(heap);
+    unsigned left = atomic_get(&heap->to_look_at);
+    if (left > 0) {
+        look_at_next(heap, left);
         return;
     }
     if (heap->until_look > 0) {
