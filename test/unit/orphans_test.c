@@ -199,9 +199,63 @@ static void heaps_of_ended_threads_are_used_again(void)
     EXPECT_EQ(stats_get(STAT_HEAPS), heaps);
 }
 
-int main(void)
+enum { LEFT_PAGES = 40, LEFT_BYTES = 8000, CLAIMED_MOST = 16 };
+
+static void *leave_full_page(void *argument)
 {
+    char **block = argument;
+    struct record *page = unit_page_of(block[0] = moat_malloc(LEFT_BYTES));
+    for (size_t i = 1; i < page->capacity; i++)
+        block[i] = moat_malloc(LEFT_BYTES);
+    return NULL;
+}
+
+/* The pages were full, so they were claimed for nothing: a malloc does not take over all that there are. */
+static void one_malloc_claims_few(void)
+{
+    static char *block[LEFT_PAGES][MOAT_SLICE / LEFT_BYTES];
+    for (size_t i = 0; i < LEFT_PAGES; i++)
+        unit_in_thread(leave_full_page, block[i]);
+
+    struct figures before = figures_now();
+    EXPECT(moat_malloc(LEFT_BYTES) != NULL);
+    uint64_t claimed = figures_now().claimed - before.claimed;
+    EXPECT(claimed > 0 && claimed <= CLAIMED_MOST);
+    EXPECT(moat_heap_is_valid());
+}
+
+/* All pages that there are, until a block has to come from elsewhere; the youngest ones have free blocks, and are abandoned
+ * first, so that they would be claimed last. */
+static void *leave_all_pages(void *nothing)
+{
+    enum { ALL = 100000, FREED = 2 * UNIT_RESERVE + 8 };
+    static char *block[ALL];
+    size_t count = 0;
+    while (stats_get(STAT_BORROWED) == 0 && count < ALL)
+        block[count++] = moat_malloc(LEFT_BYTES);
+    EXPECT(stats_get(STAT_BORROWED) == 1);
+    for (size_t i = 0; i < FREED; i++) /* each second one: no page is empty by that */
+        moat_free(block[count - 2 - 2 * i]);
+    return nothing;
+}
+
+static void where_no_page_can_be_had_all_are_claimed(void)
+{
+    unit_in_thread(leave_all_pages, NULL);
+    EXPECT(stats_get(STAT_PAGES_ABANDONED) > 4 * CLAIMED_MOST);
+    EXPECT(moat_malloc(LEFT_BYTES) != NULL);
+    EXPECT_EQ(stats_get(STAT_BORROWED), 1);
+    EXPECT(moat_heap_is_valid());
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
     moat_free(moat_malloc(1));
+    if (argc == 2) {
+        where_no_page_can_be_had_all_are_claimed();
+        return expect_done();
+    }
     page_with_live_blocks_is_abandoned();
     page_whose_blocks_are_all_back_is_given_up();
     allocating_thread_claims();
@@ -211,6 +265,13 @@ int main(void)
     orphans_of_other_classes_are_left_alone();
     remote_frees_are_collected_at_the_end();
     heaps_of_ended_threads_are_used_again();
+    one_malloc_claims_few();
     EXPECT(moat_heap_is_valid());
+    if (expect_failures() != 0)
+        return expect_done();
+    /* The options are read at the start, so the smallest cage is another process's. */
+    EXPECT_EQ(setenv("MOAT_OPTIONS", "cage=64M", 1), 0);
+    execl("/proc/self/exe", "orphans", "small", (char *)NULL);
+    expect_fail("execl: %s", strerror(errno));
     return expect_done();
 }
