@@ -168,9 +168,9 @@ MOAT_INLINE unsigned hook_refill(const struct sec_shelf *shelf, unsigned class)
     return sec_refill(shelf, class);
 }
 
-MOAT_INLINE void hook_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+MOAT_INLINE bool hook_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
 {
-    sec_exchange(shelf, class, blocks, count);
+    return sec_exchange(shelf, class, blocks, count);
 }
 
 MOAT_INLINE void hook_fill_begin(const struct sec_shelf *shelf, unsigned class, struct sec_fill *fill)
@@ -196,6 +196,16 @@ MOAT_INLINE void hook_fill_draw(struct sec_fill *fill, size_t bytes)
 MOAT_INLINE bool hook_fill_wants(const struct sec_fill *fill)
 {
     return sec_fill_wants(fill);
+}
+
+MOAT_INLINE unsigned hook_fill_count(const struct sec_fill *fill)
+{
+    return sec_fill_count(fill);
+}
+
+MOAT_INLINE void *hook_fill_block(const struct sec_fill *fill, unsigned i)
+{
+    return sec_fill_block(fill, i);
 }
 
 MOAT_INLINE bool hook_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill)

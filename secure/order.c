@@ -57,6 +57,12 @@ static void **stack_end(const struct sec_shelf *shelf, unsigned class)
     return slot->next ? slot->top + 1 : stack_of(sec_magazine_of(shelf, class));
 }
 
+/* A handler may have filled the stack since it was found empty: what is pushed from `end` on must not pass the wall. */
+static bool has_room(struct sec_magazine *magazine, void **end, unsigned count)
+{
+    return count <= (size_t)(stack_of(magazine) + magazine->places - end);
+}
+
 /* What the fast paths need of a magazine stands in the desk. */
 static void show(const struct sec_shelf *shelf, unsigned class, unsigned count)
 {
@@ -209,7 +215,7 @@ void sec_fill_draw(struct sec_fill *fill, size_t bytes)
 bool sec_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill)
 {
     void **end = stack_end(shelf, class);
-    if (fill->count == 0)
+    if (fill->count == 0 || !has_room(sec_magazine_of(shelf, class), end, fill->count))
         return false;
     for (unsigned i = 0; i < fill->count; i++)
         end[i] = fill->block[fill->count - 1 - i];
@@ -249,11 +255,13 @@ static unsigned fill_places(struct sec_magazine *magazine, void *const *blocks, 
     return used;
 }
 
-void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+bool sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
 {
     struct sec_magazine *magazine = sec_magazine_of(shelf, class);
-    const unsigned pairs = magazine->places / 2, filled = fill_places(magazine, blocks, count);
     void **end = stack_end(shelf, class);
+    if (!has_room(magazine, end, count))
+        return false;
+    const unsigned pairs = magazine->places / 2, filled = fill_places(magazine, blocks, count);
     uint64_t word = draw_word(shelf->desk);
     unsigned pair = (unsigned)(word % pairs), evicted = 0;
 
@@ -266,6 +274,7 @@ void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *bl
     }
     shuffle(shelf->desk, end, evicted);
     set_stack_end(&shelf->desk->slot[class], end + evicted);
+    return true;
 }
 
 /* `half` is a constant where this is called, so that the compiler moves them many at once. */

@@ -255,11 +255,11 @@ MOAT_INLINE void *sec_fill_block(const struct sec_fill *fill, unsigned i)
 {
     return fill->block[i];
 }
-/* Pushes what was drawn, so that the first comes first. False: nothing was. */
+/* Pushes what was drawn, so that the first comes first. False: nothing was, or a handler has filled the stack. */
 bool sec_fill_end(const struct sec_shelf *shelf, unsigned class, const struct sec_fill *fill);
-/* Passes `count` free blocks through the reserve, and puts what they evict on the stack: half a stack at most,
- * and the stack has room for them. Nothing is evicted while a place is empty. */
-void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count);
+/* Passes `count` free blocks through the reserve, and puts what they evict on the stack: half a stack at most.
+ * Nothing is evicted while a place is empty. False, and nothing is done: a handler has filled the stack. */
+bool sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count);
 /* How many blocks malloc wants on the stack when it is refilled: half of it. */
 MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)
 {
@@ -463,9 +463,10 @@ MOAT_INLINE unsigned sec_drain_run(const struct sec_shelf *shelf, unsigned class
     return 0;
 }
 
-MOAT_INLINE void sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
+MOAT_INLINE bool sec_exchange(const struct sec_shelf *shelf, unsigned class, void *const *blocks, unsigned count)
 {
     (void)shelf, (void)class, (void)blocks, (void)count;
+    return false;
 }
 
 MOAT_INLINE unsigned sec_refill(const struct sec_shelf *shelf, unsigned class)

@@ -164,7 +164,13 @@ static bool take_fresh_blocks(struct heap *heap, unsigned class)
     hook_fill_begin(&heap->shelf, class, &fill);
     while (hook_fill_wants(&fill) && fill_places(heap, class, &fill))
         hook_fill_draw(&fill, class_bytes(class));
-    return hook_fill_end(&heap->shelf, class, &fill);
+    if (hook_fill_end(&heap->shelf, class, &fill))
+        return true;
+    for (unsigned i = 0; i < hook_fill_count(&fill); i++) { /* a signal handler has filled the stack */
+        void *block = hook_fill_block(&fill, i);
+        send_home(heap, &block, 1);
+    }
+    return shelf_is_stocked(heap, class);
 }
 
 /* The next page to look through: the oldest queued one. */
@@ -247,8 +253,8 @@ static bool take_home_blocks(struct heap *heap, unsigned class)
 
     do {
         count = gather_home_blocks(heap, class, blocks, wanted);
-        if (count > 0)
-            hook_exchange(&heap->shelf, class, blocks, count);
+        if (count > 0 && !hook_exchange(&heap->shelf, class, blocks, count))
+            send_home(heap, blocks, count); /* a signal handler has filled the stack */
     } while (count > 0 && !shelf_is_stocked(heap, class));
     return count > 0;
 }

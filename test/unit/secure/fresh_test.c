@@ -170,6 +170,32 @@ static void handlers_leave_places_whole(void)
     EXPECT(outer.count == 0 && sec_fill_lacks_run(&outer));
 }
 
+/* A handler that frees in the middle of a fill may have filled the stack: nothing is pushed behind the wall, where the places
+ * lie. */
+static void full_stacks_take_no_more(unsigned class)
+{
+    struct sec_fill fill;
+    size_t put_in = 0;
+    begin();
+    sec_fill_begin(&own_shelf, class, &fill);
+    for (size_t i = 0; sec_fill_lacks_run(&fill); i++)
+        sec_fill_give(&fill, block_of(1000 + i * 8), 8);
+    sec_fill_draw(&fill, BYTES);
+    unsigned left = sec_set_aside(&own_shelf, class);
+    while (!sec_stack_is_full(&own_shelf, class) && put_in < 1000)
+        put(class, block_of(put_in++));
+
+    void *more = block_of(put_in);
+    EXPECT(fill.count > 0 && !sec_fill_end(&own_shelf, class, &fill));
+    EXPECT(!sec_exchange(&own_shelf, class, &more, 1));
+    EXPECT_EQ(sec_set_aside(&own_shelf, class), left);
+    EXPECT_EQ(sec_kept(&own_shelf, class), put_in);
+    for (size_t i = 0; i < places_of(class); i++)
+        EXPECT(number_of(sec_take(&own_shelf, class)) < put_in);
+    EXPECT(!sec_is_stocked(&own_shelf, class));
+    EXPECT(sec_exchange(&own_shelf, class, &more, 1));
+}
+
 int main(void)
 {
     for (size_t run = 1; run <= 128; run += run < 4 ? 1 : 31) {
@@ -179,6 +205,8 @@ int main(void)
     fresh_places_are_few_at_first();
     dry_places_end_a_fill();
     handlers_leave_places_whole();
+    full_stacks_take_no_more(SMALL);
+    full_stacks_take_no_more(BIG);
     return expect_done();
 }
 
